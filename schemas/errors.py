@@ -1,0 +1,109 @@
+"""The error tree of AffectFlow.
+
+AffectFlowError
+|-- UnusableInputError          the whole command cannot go on           exit code 2
+|   |-- SettingsError           a setting is unknown, or out of range
+|   |-- CorpusError             the corpus contradicts itself; carries a table of problems
+|   |-- StoreError              the store cannot be read or written
+|   |   |-- StoreLockedError    another process writes this store
+|   |   `-- SchemaVersionError  a file was written under another major schema version
+|   `-- TrainingError           a model cannot be trained on what the store holds
+`-- RecordingError              one recording failed, the others go on   exit code 1
+    |-- ProbeError              the container cannot be opened or has no video
+    |-- DecodeError             frames and the index of the stream disagree, or decoding stopped
+    |-- AudioError              the audio track cannot be decoded
+    |-- RatingsError            the ratings of a recording are malformed
+    `-- WorkerError             a worker process died twice on the same segment
+
+Every message names the file or recording, the value found, what was expected, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+class AffectFlowError(Exception):
+    """Base of every error this project raises on purpose."""
+
+    exit_code = 2
+
+
+class UnusableInputError(AffectFlowError):
+    """The command cannot do anything useful with what it was given."""
+
+
+class SettingsError(UnusableInputError):
+    """A setting is unknown, missing or out of range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One row of the table that ingestion shows before any work is done.
+
+    `severity` says what follows: `fatal` stops the command, `failed` costs this recording only,
+    `warning` is reported and nothing else. `line` is 1-based, None where a whole file is meant.
+    """
+
+    severity: Literal["fatal", "failed", "warning"]
+    recording_id: str | None
+    path: str
+    line: int | None = None
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = self.path if self.line is None else f"{self.path}, line {self.line}"
+        return f"{where}: expected {self.expected}, found {self.found}"
+
+
+class CorpusError(UnusableInputError):
+    """The corpus contradicts itself; `problems` holds one row for each contradiction."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class StoreError(UnusableInputError):
+    """The store cannot be read or written."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing this store."""
+
+
+class SchemaVersionError(StoreError):
+    """A file was written under another major schema version."""
+
+
+class TrainingError(UnusableInputError):
+    """A model cannot be trained on what the store holds."""
+
+
+class RecordingError(AffectFlowError):
+    """One recording failed. The others go on; the failure is written to the store."""
+
+    exit_code = 1
+
+
+class ProbeError(RecordingError):
+    """A container cannot be opened, or holds no video stream."""
+
+
+class DecodeError(RecordingError):
+    """Decoding stopped early, or the frames disagree with the index of the stream."""
+
+
+class AudioError(RecordingError):
+    """An audio track cannot be decoded."""
+
+
+class RatingsError(RecordingError):
+    """The ratings of one recording are malformed."""
+
+
+class WorkerError(RecordingError):
+    """A worker process died twice on the same segment."""

@@ -1,0 +1,225 @@
+"""Settings: frozen, validated, one model for each stage, one for the whole pipeline.
+
+Values live in `conf/*.toml`; a Prefect deployment shows these models as a form. A stage's key holds exactly the
+settings that change its output; those that only change how it runs (`workers`, `device`, thread counts) are named in
+`RUNTIME_FIELDS` and left out of it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from schemas.errors import SettingsError
+
+RUNTIME_FIELDS = frozenset({"workers", "device", "num_threads"})
+
+_T = TypeVar("_T")
+
+Partition = Literal["train", "dev", "test"]
+
+
+class Settings(BaseModel):
+    """Base: immutable, and an unknown name is an error rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def keyed(self) -> dict[str, Any]:
+        """The fields that belong to a stage key, JSON-serialisable."""
+        return self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
+
+
+class IngestSettings(Settings):
+    """What ingestion reads of a corpus."""
+
+    manifest: Path | None = Field(None, description="CSV: recording, subject, video, ratings, partition, scale")
+    partitions: Path | None = Field(None, description="CSV: subject, partition; replaces RECOLA's built-in table")
+    dimension: str = Field("valence", description="the rated dimension")
+    declared_frame_rate: float | None = Field(None, gt=0, description="frames/s of streams that carry no time stamps")
+
+
+class FacesSettings(Settings):
+    """How faces are found and aligned."""
+
+    segment_frames: int = Field(1500, ge=25, description="frames in one segment, the unit of work and of a part")
+    chip_format: Literal["rgb96", "gray96"] = "rgb96"
+    upsample: int = Field(1, ge=0, le=2, description="doublings tried when the full-frame detector finds nothing")
+    detection_threshold: float = Field(0.0, description="lowest HOG score of a face")
+    full_detection_interval: int = Field(250, ge=1, description="frames between looks at the whole picture")
+    workers: int = Field(0, ge=0, description="worker processes; 0: one for each core")
+
+
+class KhorramiCnnSettings(Settings):
+    """K's single-frame CNN. The defaults are the paper's 96x96 RGB net (1,336,601 parameters with one output)."""
+
+    kind: Literal["khorrami-cnn"] = "khorrami-cnn"
+    input_size: Literal[48, 96] = 96
+    colour: Literal["rgb", "gray"] = "rgb"
+    kernel_size: Literal[3, 5] = 5
+    widths: tuple[int, int, int] = (64, 128, 256)
+    dropout: float = Field(0.5, ge=0, lt=1, description="on the pooled values")
+
+
+class Augmentation(Settings):
+    """K's augmentation: translations, flips and colour changes."""
+
+    shift_pixels: int = Field(0, ge=0, description="zero-padding, then a random crop")
+    flip: float = Field(0.0, ge=0, le=1, description="probability of a mirror image")
+    colour_jitter: float = Field(0.0, ge=0, le=1, description="largest relative change of brightness, contrast, colour")
+
+
+class TrainingSettings(Settings):
+    """What the CNN's and the RNN's training have in common."""
+
+    name: str = Field(description="first part of the model's id", pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    dimension: str = "valence"
+    label_delay_seconds: float = Field(0.0, ge=0, le=10, description="how late raters react; labels shift earlier by it")
+    swap_ratings: bool = Field(False, description="negative control: train on the ratings of another recording")
+    seed: int = 0
+    batch_size: int = Field(128, ge=1)
+    learning_rate: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-5, ge=0)
+    clip_norm: float | None = Field(None, gt=0, description="global-norm gradient clip")
+    max_epochs: int = Field(ge=1)
+    patience: int = Field(ge=1, description="epochs without a better dev CCC before training stops")
+    device: str = Field("auto", description="auto | cpu | cuda | cuda:N")
+    num_threads: int = Field(0, ge=0, description="torch threads on the CPU; 0: one for each core")
+
+
+class CnnTraining(TrainingSettings):
+    """Training of a CNN on chips, by regression to every rater's value."""
+
+    input: Literal["chips"] = "chips"
+    name: str = Field("khorrami-cnn", pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    network: KhorramiCnnSettings = KhorramiCnnSettings()
+    normalisation: Literal["mean", "mean+lcn", "mean+local-mean"] = "mean+lcn"
+    augmentation: Augmentation = Augmentation()
+    frame_stride: int = Field(1, ge=1, description="train and validate on every n-th frame")
+    max_epochs: int = Field(20, ge=1)
+    patience: int = Field(5, ge=1)
+
+
+class RnnNetworkSettings(Settings):
+    """K's windowed RNN."""
+
+    kind: Literal["khorrami-rnn"] = "khorrami-rnn"
+    hidden_sizes: tuple[int, ...] = Field((100,), min_length=1, max_length=3)
+    nonlinearity: Literal["tanh", "relu"] = "relu"
+    window: int = Field(100, ge=1, description="W, frames")
+    loss_steps: Literal["all", "last"] = "all"
+    identity_start: bool = Field(False, description="identity recurrence at the start; diverges without clipping")
+
+
+class RnnTraining(TrainingSettings):
+    """Training of an RNN on windows of a frozen CNN's features."""
+
+    input: Literal["features"] = "features"
+    name: str = Field("khorrami-rnn", pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    network: RnnNetworkSettings = RnnNetworkSettings()
+    window_stride: int = Field(1, ge=1, description="train on every n-th window")
+    clip_norm: float | None = Field(1.0, gt=0)
+    max_epochs: int = Field(20, ge=1)
+    patience: int = Field(5, ge=1)
+    num_threads: int = Field(1, ge=0, description="torch threads; one is fastest for small recurrent steps")
+
+
+AnyTraining = Annotated[CnnTraining | RnnTraining, Field(discriminator="input")]
+
+
+class FeaturesSettings(Settings):
+    """How a CNN's features are computed."""
+
+    batch_size: int = Field(128, ge=1)
+    device: str = "auto"
+    num_threads: int = Field(0, ge=0)
+
+
+class PredictSettings(Settings):
+    """How predictions are made."""
+
+    no_face: Literal["context", "null"] = Field(
+        "context", description="frames without a face: a prediction from the context, marked so, or null"
+    )
+    device: str = "auto"
+    num_threads: int = Field(1, ge=0)
+
+
+class EvaluateSettings(Settings):
+    """The protocol that scores are computed and printed under.
+
+    The default keeps raters apart, shifts nothing and post-processes nothing.
+    """
+
+    protocol: str = "per-rater"
+    selected_on: Partition = "dev"
+    scored_on: tuple[Partition, ...] = ("dev", "test")
+
+
+class PipelineSettings(Settings):
+    """Everything `run` needs, as `conf/*.toml` writes it."""
+
+    ingest: IngestSettings = IngestSettings()
+    faces: FacesSettings = FacesSettings()
+    cnn: CnnTraining = CnnTraining()
+    features: FeaturesSettings = FeaturesSettings()
+    rnn: RnnTraining = RnnTraining()
+    predict: PredictSettings = PredictSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+
+def conf_dir() -> Path:
+    """The folder of the presets: `conf/` of a checkout, or the copy inside an installed wheel."""
+    here = Path(__file__).resolve().parent
+    packaged = here / "conf"
+    return packaged if packaged.is_dir() else here.parent / "conf"
+
+
+def load_pipeline(path: Path | None = None) -> PipelineSettings:
+    """Read a pipeline preset; `conf/khorrami2016.toml` if no path is given.
+
+    `cnn` and `rnn` may be tables, or the names of training files beside the preset.
+
+    Raises:
+        SettingsError: no such file, not TOML, or a setting is unknown or out of range.
+    """
+    path = path or conf_dir() / "khorrami2016.toml"
+    data = _read_toml(path)
+    for model in ("cnn", "rnn"):
+        if isinstance(data.get(model), str):
+            data[model] = _read_toml(path.parent / str(data[model]))
+    return _validated(TypeAdapter(PipelineSettings), data, path)
+
+
+def load_training(path: Path) -> CnnTraining | RnnTraining:
+    """Read the settings of one model: `input = "chips"` makes it a CNN, `"features"` an RNN.
+
+    Raises:
+        SettingsError: no such file, not TOML, or a setting is unknown or out of range.
+    """
+    adapter: TypeAdapter[CnnTraining | RnnTraining] = TypeAdapter(AnyTraining)
+    return _validated(adapter, _read_toml(path), path)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        presets = ", ".join(sorted(found.name for found in conf_dir().glob("*.toml")))
+        raise SettingsError(f"{path}: no such settings file; presets in {conf_dir()}: {presets}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path}: expected TOML ({error})") from error
+
+
+def _validated(adapter: TypeAdapter[_T], data: dict[str, Any], path: Path) -> _T:
+    try:
+        return adapter.validate_python(data)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (found {problem['input']!r})"
+            for problem in error.errors()
+        ]
+        raise SettingsError(f"{path}: settings out of range\n" + "\n".join(lines)) from error

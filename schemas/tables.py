@@ -1,0 +1,174 @@
+"""Arrow schemas of every table in a store.
+
+A store is a folder of plain Parquet that others read without this project's code, so these schemas are
+contracts: a new nullable column is a minor version, anything else is a major version (see
+docs/decisions/0006-store-layout.md). Times are seconds after the container's start, in float64.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1.0"
+
+CHIP_SIZE = 96
+"""Side of the stored aligned face, pixels."""
+
+CHIP_BYTES = {"rgb96": CHIP_SIZE * CHIP_SIZE * 3, "gray96": CHIP_SIZE * CHIP_SIZE}
+"""Bytes of one chip by `chip_format`; row-major, interleaved colour."""
+
+NUM_FEATURES = 300
+NUM_MEL_BANDS = 40
+
+
+def _field(name: str, kind: pa.DataType, *, nullable: bool = False) -> pa.Field[pa.DataType]:
+    return pa.field(name, kind, nullable=nullable)
+
+
+RECORDINGS = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("recording_id_original", pa.string()),
+        _field("subject_id", pa.string()),
+        _field("path", pa.string()),
+        _field("partition", pa.string(), nullable=True),  # train | dev | test | null: predicted, never scored
+        _field("sha256", pa.string()),
+        _field("bytes", pa.int64()),
+        _field("modified", pa.timestamp("ns", tz="UTC")),
+        _field("duration_seconds", pa.float64()),
+        _field("width", pa.int32()),  # as stored in the stream
+        _field("height", pa.int32()),
+        _field("rotation", pa.int32()),  # degrees clockwise that a player turns the picture by
+        _field("pixel_aspect", pa.float64()),  # width of a pixel / its height
+        _field("num_frames", pa.int64()),  # frames in the index of the stream
+        _field("frame_rate_nominal", pa.float64(), nullable=True),
+        _field("video_start_seconds", pa.float64()),  # first frame, after the container's start
+        _field("time_source", pa.string()),  # stream | declared_rate
+        _field("audio_path", pa.string(), nullable=True),
+        _field("audio_codec", pa.string(), nullable=True),
+        _field("audio_sample_rate", pa.int32(), nullable=True),
+        _field("audio_channels", pa.int32(), nullable=True),
+        _field("audio_start_seconds", pa.float64(), nullable=True),  # after the video container's start
+        _field("audio_duration_seconds", pa.float64(), nullable=True),
+    ]
+)
+
+INDEX = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("frame_index", pa.int32()),  # 0-based, display order
+        _field("pts", pa.int64()),  # in units of the stream's time base
+        _field("time_seconds", pa.float64()),
+        _field("is_keyframe", pa.bool_()),
+    ]
+)
+
+RATINGS = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("dimension", pa.string()),
+        _field("rater", pa.string()),
+        _field("time_seconds", pa.float64()),
+        _field("value", pa.float64(), nullable=True),  # rescaled to [-1, 1]; null where the rater gave none
+        _field("value_original", pa.float64(), nullable=True),
+        _field("scale_min", pa.float64()),
+        _field("scale_max", pa.float64()),
+        _field("is_imputed", pa.bool_()),
+    ]
+)
+
+AUDIO = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("time_seconds", pa.float64()),  # centre of the analysis window
+        _field("log_mel", pa.list_(pa.field("item", pa.float32(), nullable=False), NUM_MEL_BANDS)),
+    ]
+)
+
+
+def frames_schema(chip_format: str) -> pa.Schema:
+    """Schema of `S/frames` for a chip format: one row per decoded frame.
+
+    Args:
+        chip_format: a key of `CHIP_BYTES`.
+    """
+    return pa.schema(
+        [
+            _field("recording_id", pa.string()),
+            _field("frame_index", pa.int32()),
+            _field("time_seconds", pa.float64()),
+            _field("face_valid", pa.bool_()),
+            _field("face_source", pa.string()),  # detected | tracked | none
+            _field("detection_score", pa.float32(), nullable=True),
+            _field("box_left", pa.float32(), nullable=True),
+            _field("box_top", pa.float32(), nullable=True),
+            _field("box_right", pa.float32(), nullable=True),
+            _field("box_bottom", pa.float32(), nullable=True),
+            _field("landmarks", pa.list_(pa.field("item", pa.float32(), nullable=False), 10), nullable=True),
+            _field("chip", pa.binary(CHIP_BYTES[chip_format]), nullable=True),
+            _field("sharpness", pa.float32(), nullable=True),
+            _field("brightness", pa.float32(), nullable=True),
+            _field("yaw", pa.float32(), nullable=True),
+            _field("pitch", pa.float32(), nullable=True),
+            _field("roll", pa.float32(), nullable=True),
+            _field("num_other_faces", pa.int32(), nullable=True),
+        ]
+    )
+
+
+FEATURES = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("model_id", pa.string()),
+        _field("frame_index", pa.int32()),
+        _field("time_seconds", pa.float64()),
+        _field("face_valid", pa.bool_()),
+        _field(
+            "feature",
+            pa.list_(pa.field("item", pa.float32(), nullable=False), NUM_FEATURES),
+            nullable=True,
+        ),
+    ]
+)
+
+PREDICTIONS = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("model_id", pa.string()),
+        _field("frame_index", pa.int32()),
+        _field("time_seconds", pa.float64()),
+        _field("dimension", pa.string()),
+        _field("rater", pa.string()),
+        _field("value", pa.float64(), nullable=True),
+        _field("face_valid", pa.bool_()),
+    ]
+)
+
+METRICS = pa.schema(
+    [
+        _field("model_id", pa.string()),
+        _field("protocol", pa.string()),
+        _field("partition", pa.string()),
+        _field("pooling", pa.string()),  # concatenated | per_recording
+        _field("recording_id", pa.string(), nullable=True),  # null when pooled
+        _field("dimension", pa.string()),
+        _field("rater", pa.string()),
+        _field("metric", pa.string()),  # rmse | cc | ccc
+        _field("value", pa.float64(), nullable=True),  # null when degenerate
+        _field("ci_low", pa.float64(), nullable=True),
+        _field("ci_high", pa.float64(), nullable=True),
+        _field("n", pa.int64()),  # label samples scored
+        _field("degenerate", pa.bool_()),
+    ]
+)
+
+FAILURES = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("stage", pa.string()),
+        _field("error", pa.string()),
+        _field("message", pa.string()),
+        _field("path", pa.string(), nullable=True),
+        _field("at", pa.timestamp("us", tz="UTC")),
+    ]
+)

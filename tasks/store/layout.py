@@ -1,0 +1,67 @@
+"""Where everything lies in a store. The only place that builds these paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folders and files of one store, below `root`.
+
+    Per-recording tables are folders of parts, `S/<table>/<recording_id>/part-00000.parquet`; features and predictions
+    have the model's id in between, so that two models never share a folder.
+    """
+
+    root: Path
+
+    @property
+    def recordings(self) -> Path:
+        return self.root / "recordings.parquet"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def failures(self) -> Path:
+        return self.root / "failures"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics"
+
+    def index(self, recording_id: str) -> Path:
+        return self.root / "index" / recording_id / part_name(0)
+
+    def ratings(self, recording_id: str) -> Path:
+        return self.root / "ratings" / recording_id / part_name(0)
+
+    def audio(self, recording_id: str) -> Path:
+        return self.root / "audio" / recording_id / part_name(0)
+
+    def frames(self, recording_id: str) -> Path:
+        return self.root / "frames" / recording_id
+
+    def model(self, model_id: str) -> Path:
+        return self.models / model_id
+
+    def features(self, model_id: str, recording_id: str) -> Path:
+        return self.root / "features" / model_id / recording_id / part_name(0)
+
+    def predictions(self, model_id: str, recording_id: str) -> Path:
+        return self.root / "predictions" / model_id / recording_id / part_name(0)
+
+
+def part_name(number: int) -> str:
+    """File name of the `number`-th part (0-based).
+
+    >>> part_name(3)
+    'part-00003.parquet'
+    """
+    return f"part-{number:05d}.parquet"

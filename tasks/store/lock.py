@@ -1,0 +1,37 @@
+"""One writer per store. Readers are never blocked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from schemas.errors import StoreError, StoreLockedError
+
+
+@contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Hold the writer's lock of the store at `root`; re-entrant within a process, freed by the kernel when it dies.
+
+    Raises:
+        StoreLockedError: another process holds it.
+        StoreError: the store's folder cannot be made or written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / ".lock", timeout=0, is_singleton=True, thread_local=False)
+        with lock:
+            owner = root / ".lock-owner"
+            owner.write_text(f"{os.getpid()}\n", encoding="utf-8")
+            yield
+    except Timeout as error:
+        owner = root / ".lock-owner"
+        pid = owner.read_text(encoding="utf-8").strip() if owner.exists() else "unknown"
+        raise StoreLockedError(
+            f"{root}: process {pid} is writing this store; wait for it to end, or use another --store"
+        ) from error
+    except PermissionError as error:
+        raise StoreError(f"{root}: cannot be written ({error}); fix its permissions or use another --store") from error
