@@ -76,7 +76,9 @@ class TrainingSettings(Settings):
 
     name: str = Field(description="first part of the model's id", pattern=r"^[a-z][a-z0-9-]{0,40}$")
     dimension: str = "valence"
-    label_delay_seconds: float = Field(0.0, ge=0, le=10, description="how late raters react; labels shift earlier by it")
+    label_delay_seconds: float = Field(
+        0.0, ge=0, le=10, description="how late raters react; labels shift earlier by it"
+    )
     swap_ratings: bool = Field(False, description="negative control: train on the ratings of another recording")
     seed: int = 0
     batch_size: int = Field(128, ge=1)

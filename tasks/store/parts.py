@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -76,9 +75,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error}); free space or fix the permissions, then run again") from error
+        raise StoreError(
+            f"{path}: cannot be written ({error}); free space or fix the permissions, then run again"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
