@@ -11,6 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.chips import Normalisation
+from models.windows import window_view
+
+_PREDICTION_WINDOWS = 512
 
 
 class KhorramiCNN(nn.Module):
@@ -134,3 +137,16 @@ class KhorramiRNN(nn.Module):
             x = layer(x)[0]
         predictions: torch.Tensor = self.head(x)
         return predictions
+
+    def predict_sequence(self, features: torch.Tensor, *, window: int) -> torch.Tensor:
+        """Every rater's value at every frame: the last step of the window that ends there.
+
+        Args:
+            features: `[time, feature]`, not standardised, no gaps.
+            window: W, frames.
+
+        Returns: `[time, rater]`, on the CPU.
+        """
+        standardised = self.standardise(features.to(self.feature_mean.device))
+        parts = window_view(standardised, window=window).split(_PREDICTION_WINDOWS)
+        return torch.cat([self(part)[:, -1].cpu() for part in parts])

@@ -159,6 +159,7 @@ class EvaluateSettings(Settings):
     protocol: str = "per-rater"
     selected_on: Partition = "dev"
     scored_on: tuple[Partition, ...] = ("dev", "test")
+    ceiling: str | None = Field(None, description="id of predictions that stand as the ceiling in the tables")
 
 
 class PipelineSettings(Settings):
@@ -171,6 +172,7 @@ class PipelineSettings(Settings):
     rnn: RnnTraining = RnnTraining()
     predict: PredictSettings = PredictSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    control: bool = Field(False, description="also train on swapped ratings: a negative control, expected near 0")
 
 
 def conf_dir() -> Path:

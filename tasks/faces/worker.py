@@ -1,0 +1,51 @@
+"""A worker process: `python -m tasks.faces.worker`. Jobs come in and events go out as JSON lines.
+
+It never imports Prefect. It ends at once when its input closes, and its ffmpeg with it, so that killing the run leaves
+no orphan.
+
+In:  {"recording_id": ..., "first": ..., ...}                  a `SegmentJob`
+Out: {"event": "frames", "count": n}                           progress
+     {"event": "done", "frames": n}                            the part is in place
+     {"event": "failed", "error": "DecodeError", "message": m} this segment failed; the worker lives on
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from typing import Any
+
+from schemas.errors import AffectFlowError
+from tasks.faces.segment import SegmentJob, extract_segment
+
+
+def main() -> None:
+    """Serve jobs until the input closes."""
+    jobs: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    while True:
+        job = SegmentJob(**json.loads(jobs.get()))
+        try:
+            frames = extract_segment(job, lambda count: _tell({"event": "frames", "count": count}))
+        except AffectFlowError as error:
+            _tell({"event": "failed", "error": type(error).__name__, "message": str(error)})
+        else:
+            _tell({"event": "done", "frames": frames})
+
+
+def _read_jobs(jobs: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)  # the supervisor is gone or done; a half-written part has a temporary name
+
+
+def _tell(event: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Per-rater predictions of every frame."""

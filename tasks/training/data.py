@@ -1,0 +1,215 @@
+"""What a training reads: chips or features, and each rater's value at their times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from models.chips import network_pixels
+from models.labels import FloatArray, labels_at_frames
+from schemas.errors import TrainingError
+from schemas.settings import CnnTraining, RnnTraining, TrainingSettings
+from schemas.tables import CHIP_BYTES, CHIP_SIZE, FEATURES, NUM_FEATURES, frames_schema
+from tasks.ingest.recordings import read_ratings_wide
+from tasks.progress import track
+from tasks.store.layout import Store
+from tasks.store.parts import read_table
+
+
+def raters_of(store: Store, recording_ids: Sequence[str], dimension: str) -> tuple[str, ...]:
+    """Every rater of the training recordings, in the order of first appearance."""
+    names: dict[str, None] = {}
+    for recording_id in recording_ids:
+        names |= dict.fromkeys(read_ratings_wide(store, recording_id, dimension).raters)
+    if not names:
+        raise TrainingError(f"{store.root}: no training recording has ratings of {dimension!r}")
+    return tuple(names)
+
+
+def rated_by(recording_ids: Sequence[str], *, swapped: bool) -> dict[str, str]:
+    """Whose ratings each recording trains on: its own, or for the negative control the next one's (cyclic, by id).
+
+    Raises:
+        TrainingError: a swap within a single recording.
+    """
+    ids = sorted(recording_ids)
+    if not swapped:
+        return {recording_id: recording_id for recording_id in ids}
+    if len(ids) < 2:
+        raise TrainingError(f"swap_ratings: expected at least two recordings in each partition, found {ids}")
+    return dict(zip(ids, ids[1:] + ids[:1], strict=True))
+
+
+def frame_labels(
+    store: Store, rated: str, frame_times: FloatArray, raters: Sequence[str], settings: TrainingSettings
+) -> npt.NDArray[np.float32]:
+    """Each rater's value at each frame, `[frame, rater]`, NaN where missing.
+
+    Args:
+        store: where the ratings are.
+        rated: the recording whose ratings are read.
+        frame_times: `[frame]` seconds.
+        raters: the outputs' order.
+        settings: dimension and delay.
+    """
+    wide = read_ratings_wide(store, rated, settings.dimension)
+    columns = np.full((wide.times.size, len(raters)), np.nan)
+    for position, rater in enumerate(raters):
+        if rater in wide.raters:
+            columns[:, position] = wide.values[:, wide.raters.index(rater)]
+    labels = labels_at_frames(frame_times, wide.times, columns, delay_seconds=settings.label_delay_seconds)
+    return labels.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ChipSet:
+    """Chips of one partition at the network's resolution, and their labels.
+
+    `pixels` is `[frame, channel, size, size]` uint8, memory-mapped; `labels` is `[frame, rater]` float32.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.float32]
+
+
+def load_chips(
+    store: Store, recording_ids: Sequence[str], raters: Sequence[str], settings: CnnTraining, *, scratch: Path
+) -> ChipSet:
+    """Lay out the chips of every n-th rated frame with a face in one memory-mapped scratch file.
+
+    Memory stays flat: the kernel pages the file. Chips are read a row group at a time.
+
+    Args:
+        store: where frames and ratings are.
+        recording_ids: one partition.
+        raters: the outputs' order.
+        settings: stride, network, delay, swap.
+        scratch: the file; replaced if it exists.
+
+    Raises:
+        TrainingError: no frame has both a face and a label.
+    """
+    owners = rated_by(recording_ids, swapped=settings.swap_ratings)
+    chosen: list[npt.NDArray[np.bool_]] = []
+    labels: list[npt.NDArray[np.float32]] = []
+    for recording_id, rated in owners.items():
+        use, values = _usable(store, recording_id, rated, raters, settings)
+        chosen.append(use)
+        labels.append(values[use])
+    total = int(sum(use.sum() for use in chosen))
+    if total == 0:
+        raise TrainingError(f"{store.root}: no frame of {', '.join(owners)} has both a face and a label")
+    network = settings.network
+    shape = (total, 3 if network.colour == "rgb" else 1, network.input_size, network.input_size)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
+    filled = 0
+    with track("reading chips", total, "chips") as bar:
+        for recording_id, use in zip(owners, chosen, strict=True):
+            for chips in chip_batches(store.frames(recording_id), use):
+                pixels[filled : filled + len(chips)] = network_pixels(
+                    chips, size=network.input_size, colour=network.colour
+                )
+                filled += len(chips)
+                bar.advance(len(chips))
+    return ChipSet(pixels, np.concatenate(labels))
+
+
+def _usable(
+    store: Store, recording_id: str, rated: str, raters: Sequence[str], settings: CnnTraining
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    table = read_table(
+        store.frames(recording_id), frames_schema("rgb96"), ["frame_index", "time_seconds", "face_valid"]
+    )
+    labels = frame_labels(store, rated, table["time_seconds"].to_numpy(), raters, settings)
+    valid = table["face_valid"].to_numpy(zero_copy_only=False)
+    on_stride = table["frame_index"].to_numpy() % settings.frame_stride == 0
+    return valid & on_stride & ~np.isnan(labels).all(axis=1), labels
+
+
+def chip_batches(frames_dir: Path, use: npt.NDArray[np.bool_] | None = None) -> Iterator[npt.NDArray[np.uint8]]:
+    """Chips of the chosen frames in order, a row group at a time, `[batch, 96, 96, channel]`.
+
+    Args:
+        frames_dir: the recording's folder of parts.
+        use: `[frame]`, which frames; every frame with a face by default.
+    """
+    position = 0
+    for path in sorted(frames_dir.glob("part-*.parquet")):
+        with pq.ParquetFile(path) as parquet:
+            for group in range(parquet.num_row_groups):
+                column = parquet.read_row_group(group, columns=["chip"])["chip"].combine_chunks()
+                wanted = column.is_valid().to_numpy(zero_copy_only=False)
+                if use is not None:
+                    wanted = use[position : position + len(column)]
+                position += len(column)
+                if wanted.any():
+                    yield _as_chips(column.filter(pa.array(wanted)))
+
+
+def _as_chips(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
+    width = column.type.byte_width
+    channels = 3 if width == CHIP_BYTES["rgb96"] else 1
+    data = np.frombuffer(column.buffers()[1], dtype=np.uint8)
+    start = column.offset * width
+    chips = data[start : start + len(column) * width]
+    return chips.reshape(len(column), CHIP_SIZE, CHIP_SIZE, channels)
+
+
+@dataclass(frozen=True)
+class FeatureSequence:
+    """One recording's features: `features` `[time, 300]` float32 (zeros without a face), `valid` `[time]`, `times`."""
+
+    features: torch.Tensor
+    valid: torch.Tensor
+    times: FloatArray
+    frame_index: npt.NDArray[np.int32]
+
+
+def read_features(path: Path) -> FeatureSequence:
+    """Read one recording's features. Raises StoreError if they are missing."""
+    table = read_table(path, FEATURES, ["frame_index", "time_seconds", "feature"])
+    column = table["feature"].combine_chunks()
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    dense = np.zeros((len(column), NUM_FEATURES), dtype=np.float32)
+    dense[valid] = column.drop_null().flatten().to_numpy().reshape(-1, NUM_FEATURES)
+    return FeatureSequence(
+        torch.from_numpy(dense),
+        torch.from_numpy(valid.copy()),
+        table["time_seconds"].to_numpy(),
+        table["frame_index"].to_numpy(),
+    )
+
+
+def feature_statistics(sequences: Sequence[FeatureSequence]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each feature over the frames with a face, `[300]` each, in float64 sums.
+
+    A feature that never varies gets standard deviation 1.
+    """
+    rows = [sequence.features[sequence.valid] for sequence in sequences]
+    count = sum(len(part) for part in rows)
+    if count == 0:
+        raise TrainingError("no training frame has a face: nothing to standardise features on")
+    mean = sum(part.double().sum(dim=0) for part in rows) / count
+    variance = sum((part.double() - mean).square().sum(dim=0) for part in rows) / count
+    std = torch.as_tensor(variance).sqrt()
+    return torch.as_tensor(mean).float(), torch.where(std > 1e-8, std, 1.0).float()
+
+
+def load_sequences(
+    store: Store, recording_ids: Sequence[str], raters: Sequence[str], settings: RnnTraining, *, features_model_id: str
+) -> tuple[list[FeatureSequence], list[torch.Tensor]]:
+    """Features and labels `[time, rater]` of one partition, recording by recording."""
+    sequences, labels = [], []
+    for recording_id, rated in rated_by(recording_ids, swapped=settings.swap_ratings).items():
+        sequence = read_features(store.features(features_model_id, recording_id))
+        sequences.append(sequence)
+        labels.append(torch.from_numpy(frame_labels(store, rated, sequence.times, raters, settings)))
+    return sequences, labels

@@ -1,0 +1,232 @@
+"""Train one model on what the store holds, and put it there."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.chips import augment
+from models.khorrami import KhorramiCNN, KhorramiRNN
+from models.metrics import mean_ccc
+from models.windows import WindowedSequences, hold_last_valid
+from schemas.cards import EpochRecord, ModelCard
+from schemas.errors import TrainingError
+from schemas.settings import CnnTraining, RnnTraining
+from tasks.ingest.recordings import Recording
+from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
+from tasks.store.layout import Store
+from tasks.store.parts import code_version, replacing, write_text
+from tasks.training.data import ChipSet, feature_statistics, load_chips, load_sequences, raters_of
+from tasks.training.devices import cpu_threads, resolve_device
+from tasks.training.fit import Batch, FitData, best_epoch, epoch_generator, fit
+from tasks.training.networks import build_cnn, build_rnn, count_parameters, seeded, weights_bytes, weights_sha256
+from tasks.training.plan import TrainingInputs, find_model, training_inputs, training_key
+
+_EVALUATION_BATCH = 256
+
+
+def train_model(
+    store: Store,
+    recordings: Sequence[Recording],
+    settings: CnnTraining | RnnTraining,
+    *,
+    features_model_id: str | None = None,
+) -> ModelCard:
+    """Train a CNN on chips or an RNN on features; a model trained on exactly this before is returned as it is.
+
+    Args:
+        store: frames (or features) and ratings are read from it, the model is written to it.
+        recordings: all recordings; those of partitions train and dev are used.
+        settings: of the training.
+        features_model_id: for an RNN, the CNN whose features it reads.
+
+    Raises:
+        TrainingError: a partition is empty, nothing is labelled, or the loss diverges.
+    """
+    inputs = training_inputs(store, recordings, features_model_id=features_model_id)
+    key = training_key(settings, inputs, features_model_id)
+    done = find_model(store, key)
+    if done is not None:
+        return done
+    raters = raters_of(store, inputs.train, settings.dimension)
+    work = store.models / f".training-{key}"
+    device = resolve_device(settings.device)
+    with cpu_threads(settings.num_threads):
+        seeded(settings.seed)
+        if isinstance(settings, CnnTraining):
+            network, history = _train_cnn(store, inputs, raters, settings, device, work)
+        else:
+            assert features_model_id is not None
+            network, history = _train_rnn(store, inputs, raters, settings, device, work, features_model_id)
+    return _publish(store, network, history, settings, inputs, raters, key, work, features_model_id, device)
+
+
+def _train_cnn(
+    store: Store,
+    inputs: TrainingInputs,
+    raters: Sequence[str],
+    settings: CnnTraining,
+    device: torch.device,
+    work: Path,
+) -> tuple[nn.Module, tuple[EpochRecord, ...]]:
+    network = build_cnn(settings, len(raters)).to(device)
+    try:
+        train = load_chips(store, inputs.train, raters, settings, scratch=work / "chips-train.npy")
+        dev = load_chips(store, inputs.dev, raters, settings, scratch=work / "chips-dev.npy")
+        network.normalisation.mean.copy_(torch.from_numpy(_mean_image(train)))
+        data = FitData(
+            batches=functools.partial(_chip_batches, train, settings, device),
+            batches_per_epoch=-(-len(train.labels) // settings.batch_size),
+            dev_ccc=functools.partial(_cnn_dev_ccc, network, dev, device),
+        )
+        history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"training {settings.name}")
+    finally:
+        for scratch in work.glob("chips-*.npy"):
+            scratch.unlink()
+    return network, history
+
+
+def _mean_image(chips: ChipSet) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Mean training image, `[channel, height, width]` in [0, 1]."""
+    total = np.zeros(chips.pixels.shape[1:], dtype=np.float64)
+    for start in range(0, len(chips.pixels), 1024):
+        total += chips.pixels[start : start + 1024].sum(axis=0, dtype=np.float64)
+    return (total / len(chips.pixels) / 255).astype(np.float32)
+
+
+def _chip_batches(chips: ChipSet, settings: CnnTraining, device: torch.device, epoch: int) -> Iterator[Batch]:
+    chance = epoch_generator(settings.seed, epoch)
+    order = torch.randperm(len(chips.labels), generator=chance).numpy()
+    for start in range(0, len(order), settings.batch_size):
+        rows = np.sort(order[start : start + settings.batch_size])
+        pixels = augment(
+            torch.from_numpy(chips.pixels[rows]).to(device),
+            shift_pixels=settings.augmentation.shift_pixels,
+            flip=settings.augmentation.flip,
+            colour_jitter=settings.augmentation.colour_jitter,
+            generator=chance,
+        )
+        yield pixels, torch.from_numpy(chips.labels[rows]).to(device)
+
+
+def _cnn_dev_ccc(network: KhorramiCNN, chips: ChipSet, device: torch.device) -> float:
+    found = [
+        network(torch.from_numpy(chips.pixels[start : start + _EVALUATION_BATCH]).to(device)).cpu()
+        for start in range(0, len(chips.pixels), _EVALUATION_BATCH)
+    ]
+    return _score(torch.cat(found), torch.from_numpy(chips.labels))
+
+
+def _train_rnn(
+    store: Store,
+    inputs: TrainingInputs,
+    raters: Sequence[str],
+    settings: RnnTraining,
+    device: torch.device,
+    work: Path,
+    features_model_id: str,
+) -> tuple[nn.Module, tuple[EpochRecord, ...]]:
+    network = build_rnn(settings, len(raters)).to(device)
+    sequences, labels = load_sequences(store, inputs.train, raters, settings, features_model_id=features_model_id)
+    mean, std = feature_statistics(sequences)
+    network.feature_mean.copy_(mean)
+    network.feature_std.copy_(std)
+    prepared = [
+        network.standardise(hold_last_valid(s.features, s.valid, start=mean).to(device)).cpu() for s in sequences
+    ]
+    windows = WindowedSequences(prepared, labels, window=settings.network.window, stride=settings.window_stride)
+    dev_sequences, dev_labels = load_sequences(store, inputs.dev, raters, settings, features_model_id=features_model_id)
+    dev = [hold_last_valid(s.features, s.valid, start=mean) for s in dev_sequences]
+    data = FitData(
+        batches=functools.partial(_window_batches, windows, settings, device),
+        batches_per_epoch=-(-len(windows) // settings.batch_size),
+        dev_ccc=functools.partial(_rnn_dev_ccc, network, dev, dev_labels, settings.network.window),
+    )
+    history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"training {settings.name}")
+    return network, history
+
+
+def _window_batches(
+    windows: WindowedSequences, settings: RnnTraining, device: torch.device, epoch: int
+) -> Iterator[Batch]:
+    order = torch.randperm(len(windows), generator=epoch_generator(settings.seed, epoch))
+    for picked in order.split(settings.batch_size):
+        features, labels = windows.batch(picked)
+        if settings.network.loss_steps == "last":
+            labels = torch.cat([torch.full_like(labels[:, :-1], float("nan")), labels[:, -1:]], dim=1)
+        yield features.to(device), labels.to(device)
+
+
+def _rnn_dev_ccc(
+    network: KhorramiRNN, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], window: int
+) -> float:
+    found = [network.predict_sequence(sequence, window=window) for sequence in features]
+    return _score(torch.cat(found), torch.cat(list(labels)))
+
+
+def _score(predictions: torch.Tensor, labels: torch.Tensor) -> float:
+    score = mean_ccc(predictions.double().numpy(), labels.double().numpy())
+    if np.isnan(score):
+        raise TrainingError(
+            "no dev frame has a label: nothing to select an epoch on; check the ratings of partition dev"
+        )
+    return score
+
+
+def _checkpoint(work: Path) -> Path:
+    return work / "checkpoints" / "last.safetensors"
+
+
+def _publish(
+    store: Store,
+    network: nn.Module,
+    history: tuple[EpochRecord, ...],
+    settings: CnnTraining | RnnTraining,
+    inputs: TrainingInputs,
+    raters: Sequence[str],
+    key: str,
+    work: Path,
+    features_model_id: str | None,
+    device: torch.device,
+) -> ModelCard:
+    """Write weights and card beside the checkpoints, then rename the folder to the model's id."""
+    weights = weights_bytes(network)
+    sha256 = weights_sha256(weights)
+    best = best_epoch(history)
+    card = ModelCard(
+        model_id=f"{settings.name}-{sha256[:8]}",
+        name=settings.name,
+        input=settings.input,
+        stage_key=key,
+        weights_sha256=sha256,
+        num_parameters=count_parameters(network),
+        dimension=settings.dimension,
+        raters=tuple(raters),
+        features_model_id=features_model_id,
+        is_control=settings.swap_ratings,
+        train_recordings=inputs.train,
+        dev_recordings=inputs.dev,
+        selected_on="dev",
+        best_epoch=best.epoch,
+        dev_ccc=best.dev_ccc,
+        history=history,
+        settings=settings.model_dump(mode="json"),
+        code_version=code_version(),
+        torch_version=torch.__version__,
+        device=str(device),
+        provenance=inputs.keys,
+    )
+    with replacing(work / WEIGHTS_FILE) as temporary:
+        temporary.write_bytes(weights)
+    write_text(work / CARD_FILE, card.model_dump_json(indent=2) + "\n")
+    folder = store.model(card.model_id)
+    if folder.exists():  # the same weights under another key: the newer card stands
+        shutil.rmtree(folder)
+    work.replace(folder)
+    return card
