@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from schemas.errors import SettingsError
+from schemas.presets import conf_dir
 
 RUNTIME_FIELDS = frozenset({"workers", "device", "num_threads"})
 
@@ -174,23 +175,27 @@ class PipelineSettings(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     control: bool = Field(False, description="also train on swapped ratings: a negative control, expected near 0")
 
+    def trainings(self, *, swapped: bool) -> tuple[CnnTraining, RnnTraining]:
+        """The two trainings of a run; with swapped ratings they are the negative controls, under names of their own."""
+        if not swapped:
+            return self.cnn, self.rnn
+        cnn, rnn = (
+            training.model_copy(update={"swap_ratings": True, "name": f"{training.name}-control"})
+            for training in (self.cnn, self.rnn)
+        )
+        assert isinstance(cnn, CnnTraining)
+        assert isinstance(rnn, RnnTraining)
+        return cnn, rnn
 
-def conf_dir() -> Path:
-    """The folder of the presets: `conf/` of a checkout, or the copy inside an installed wheel."""
-    here = Path(__file__).resolve().parent
-    packaged = here / "conf"
-    return packaged if packaged.is_dir() else here.parent / "conf"
 
-
-def load_pipeline(path: Path | None = None) -> PipelineSettings:
-    """Read a pipeline preset; `conf/khorrami2016.toml` if no path is given.
+def load_pipeline(path: Path) -> PipelineSettings:
+    """Read a pipeline preset.
 
     `cnn` and `rnn` may be tables, or the names of training files beside the preset.
 
     Raises:
         SettingsError: no such file, not TOML, or a setting is unknown or out of range.
     """
-    path = path or conf_dir() / "khorrami2016.toml"
     data = _read_toml(path)
     for model in ("cnn", "rnn"):
         if isinstance(data.get(model), str):

@@ -1,0 +1,88 @@
+"""Is there anything to do? Answered from disk, before Prefect or torch is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flows.presets import settings_of
+from flows.scoring import Scoring, scoring_of
+from schemas.cards import ModelCard
+from schemas.errors import TrainingError
+from schemas.runs import PipelineRun
+from schemas.settings import PipelineSettings
+from tasks.evaluation.plan import metrics_path
+from tasks.evaluation.plan import pending as pending_metrics
+from tasks.faces.plan import pending as pending_faces
+from tasks.features.plan import pending as pending_features
+from tasks.ingest.plan import plan_ingest
+from tasks.ingest.recordings import Recording, read_recordings
+from tasks.prediction.plan import pending as pending_predictions
+from tasks.store.layout import Store
+from tasks.training.plan import current_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelinePlan:
+    """The first stage that has something to do, in words; None if the store is up to date, and then its scoring."""
+
+    first_stale: str | None
+    scoring: Scoring | None = None
+
+
+def plan_pipeline(run: PipelineRun) -> PipelinePlan:
+    """Compare corpus, settings and store, stage by stage, up to the first one that has something to do.
+
+    Raises:
+        CorpusError, SettingsError, StoreError: what the run itself would raise for these.
+    """
+    settings, store = settings_of(run), Store(run.store)
+    if plan_ingest(run.corpus, store, settings.ingest).has_work or not store.recordings.exists():
+        return PipelinePlan(first_stale="ingest")
+    recordings = read_recordings(store)
+    stale = pending_faces(store, recordings, settings.faces)
+    if stale:
+        return PipelinePlan(first_stale=f"faces of {', '.join(r.recording_id for r in stale)}")
+    cards: list[ModelCard] = []
+    for swapped in (False, True) if settings.control else (False,):
+        found = _models(store, recordings, settings, swapped=swapped)
+        if isinstance(found, str):
+            return PipelinePlan(first_stale=found)
+        cards += found
+    scoring = scoring_of(cards, settings.evaluate)
+    if pending_metrics(store, recordings, scoring.model_ids, scoring.dimension, settings.evaluate):
+        return PipelinePlan(first_stale="evaluate")
+    if not report_is_current(store, scoring):
+        return PipelinePlan(first_stale="report")
+    return PipelinePlan(first_stale=None, scoring=scoring)
+
+
+def _models(
+    store: Store, recordings: list[Recording], settings: PipelineSettings, *, swapped: bool
+) -> list[ModelCard] | str:
+    """CNN and RNN with everything computed by them in place, or the first stage that is not."""
+    training = settings.trainings(swapped=swapped)
+    try:
+        cnn = current_model(store, recordings, training[0])
+        if cnn is None:
+            return f"train {training[0].name}"
+        if pending_features(store, recordings, cnn):
+            return f"features of {cnn.model_id}"
+        rnn = current_model(store, recordings, training[1], features_model_id=cnn.model_id)
+    except TrainingError:
+        return "train"
+    if rnn is None:
+        return f"train {training[1].name}"
+    for card in (cnn, rnn):
+        if pending_predictions(store, recordings, card, settings.predict):
+            return f"predictions of {card.model_id}"
+    return [cnn, rnn]
+
+
+def report_is_current(store: Store, scoring: Scoring) -> bool:
+    """True if the report is newer than every metric it shows and every failure."""
+    report = store.reports / "report.html"
+    if not report.exists():
+        return False
+    shown = [metrics_path(store, model_id) for model_id in scoring.model_ids]
+    newest = max(path.stat().st_mtime_ns for path in [*shown, *store.failures.glob("part-*.parquet")])
+    return report.stat().st_mtime_ns >= newest

@@ -1,0 +1,92 @@
+"""What `run` and `evaluate` print: scores with their protocol, data quality in a line, and where the report lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flows.plan import plan_pipeline
+from flows.presets import settings_of
+from flows.scoring import Scoring, cards_with_predictions, scoring_of
+from flows.terminal import problems_table, scores_table
+from schemas.runs import EvaluateRun, PipelineRun
+from tasks.ingest.plan import plan_ingest
+from tasks.store.cards import read_card, read_cards
+from tasks.store.failures import read_failures
+from tasks.store.layout import Store
+
+
+def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
+    """Run what is missing or stale, then show the scores. Nothing to do means that Prefect is never imported."""
+    settings = settings_of(run)
+    problems = plan_ingest(run.corpus, Store(run.store), settings.ingest).problems
+    if problems:
+        console.print(problems_table(problems))
+    plan = plan_pipeline(run)
+    if plan.first_stale is None:
+        console.print("nothing to do: the store is up to date")
+    else:
+        console.print(f"to do, from here on: {plan.first_stale}")
+        from flows.run_pipeline import run_pipeline
+
+        run_pipeline(run)
+        plan = plan_pipeline(run)
+    scoring = plan.scoring or _scoring_as_stored(run)
+    return show(Store(run.store), scoring, console, note=run.note)
+
+
+def _scoring_as_stored(run: PipelineRun) -> Scoring:
+    """The scoring where recordings that failed leave the plan with something to do."""
+    store = Store(run.store)
+    return scoring_of(cards_with_predictions(store, read_cards(store)), settings_of(run).evaluate)
+
+
+def show_evaluation(run: EvaluateRun, report: Path, console: Console) -> dict[str, Any]:
+    """Show the scores of an evaluation that has just been written."""
+    store = Store(run.store)
+    chosen = [read_card(store, model_id) for model_id in run.models]
+    scoring = scoring_of(chosen or cards_with_predictions(store, read_cards(store)), settings_of(run).evaluate)
+    return show(store, scoring, console, note="")
+
+
+def show(store: Store, scoring: Scoring, console: Console, *, note: str) -> dict[str, Any]:
+    """Print CCC per rater in both poolings, the protocol, the failures and the report's path.
+
+    Returns: the same for machines.
+    """
+    from tasks.report.summary import score_table
+
+    synthetic = " (synthetic corpus)" if "synthetic" in note.lower() else ""
+    tables = []
+    for pooling in ("concatenated", "per_recording"):
+        table = score_table(
+            store, scoring.rows, partition="test", pooling=pooling, metric="ccc", dimension=scoring.dimension
+        )
+        tables.append(table)
+        console.print(scores_table(table, note=synthetic))
+    console.print(f"protocol: {scoring.protocol}")
+    report = store.reports / "report.html"
+    console.print(f"report:   {report}", soft_wrap=True)
+    failures = read_failures(store).to_pylist()
+    return {
+        "store": str(store.root),
+        "report": str(report),
+        "protocol": scoring.protocol,
+        "synthetic": bool(synthetic),
+        "scores": [
+            {
+                "partition": table.partition,
+                "pooling": table.pooling,
+                "metric": table.metric,
+                "model_id": row.model_id,
+                "role": row.role,
+                "raters": dict(zip(table.raters, row.values, strict=True)),
+                "mean": row.mean,
+            }
+            for table in tables
+            for row in table.rows
+        ],
+        "failed": sorted({failure["recording_id"] for failure in failures}),
+    }

@@ -1,0 +1,74 @@
+"""Which models a report compares, and under what names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.cards import ModelCard
+from schemas.errors import UnusableInputError
+from schemas.settings import EvaluateSettings
+from tasks.evaluation.plan import TRAINING_MEAN, TRAINING_MEAN_CURVE
+from tasks.evaluation.protocol import describe
+from tasks.report.summary import ReportRow
+from tasks.store.layout import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """What is scored and shown together. `rows` are in the order of the tables."""
+
+    rows: tuple[ReportRow, ...]
+    dimension: str
+    protocol: str
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """Everything that needs metrics."""
+        return tuple(row.model_id for row in self.rows)
+
+
+def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scoring:
+    """Models first, then what predicts without looking, then ceiling and controls.
+
+    Args:
+        cards: models with predictions.
+        settings: protocol and ceiling.
+
+    Raises:
+        UnusableInputError: no model, or models of different dimensions.
+    """
+    dimensions = sorted({card.dimension for card in cards})
+    if len(dimensions) != 1:
+        raise UnusableInputError(
+            f"expected models of one dimension to score, found {', '.join(dimensions) or 'no model with predictions'}; "
+            "run train, features and predict first, or choose with --model"
+        )
+    real = [card for card in cards if not card.is_control]
+    rows = [_row(card) for card in sorted(real, key=lambda card: (card.input != "features", card.model_id))]
+    rows += [
+        ReportRow(TRAINING_MEAN, "training mean", "trivial"),
+        ReportRow(TRAINING_MEAN_CURVE, "training mean over time", "trivial"),
+    ]
+    if settings.ceiling is not None:
+        rows.append(ReportRow(settings.ceiling, settings.ceiling.replace("-", " "), "ceiling"))
+    rows += [
+        ReportRow(card.model_id, f"{_kind(card)}, trained on swapped ratings", "control")
+        for card in sorted(cards, key=lambda card: (card.input != "features", card.model_id))
+        if card.is_control
+    ]
+    return Scoring(rows=tuple(rows), dimension=dimensions[0], protocol=describe(settings, cards))
+
+
+def cards_with_predictions(store: Store, cards: Sequence[ModelCard]) -> list[ModelCard]:
+    """The cards whose models have predicted something in this store."""
+    folder = store.root / "predictions"
+    return [card for card in cards if any((folder / card.model_id).glob("*/part-*.parquet"))]
+
+
+def _row(card: ModelCard) -> ReportRow:
+    return ReportRow(card.model_id, _kind(card), "model" if card.input == "features" else "single-frame")
+
+
+def _kind(card: ModelCard) -> str:
+    return "CNN + RNN" if card.input == "features" else "CNN, single frame"

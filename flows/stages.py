@@ -1,0 +1,116 @@
+"""The stages as a flow calls them: settings in, small records out. Shared by the stage flows and the pipeline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect import tags
+from prefect.futures import PrefectFuture, wait
+from prefect.states import State
+
+from flows.environment import prepare_environment
+from flows.scoring import Scoring
+from schemas.cards import ModelCard
+from schemas.errors import RecordingError
+from schemas.settings import CnnTraining, EvaluateSettings, PipelineSettings, RnnTraining
+from tasks.evaluation.task import evaluate_task
+from tasks.faces.plan import pending as pending_faces
+from tasks.faces.stage import FacesSummary, num_workers
+from tasks.faces.task import extract_faces_task
+from tasks.features.task import extract_features_task
+from tasks.ingest.recordings import read_recordings
+from tasks.ingest.stage import IngestSummary
+from tasks.ingest.task import ingest_corpus_task
+from tasks.prediction.task import predict_task
+from tasks.progress import track
+from tasks.report.stage import ReportFiles
+from tasks.report.task import write_report_task
+from tasks.store.layout import Store
+from tasks.store.lock import writing
+from tasks.training.task import train_model_task
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def on_store(store: Path) -> Iterator[Store]:
+    """Hold the store's writer lock and tag every task run with the store's name."""
+    prepare_environment(quiet=False)
+    with writing(store), tags("affectflow", f"store:{store.name}"):
+        yield Store(store)
+
+
+def ingest(store: Store, corpus: Path, settings: PipelineSettings) -> IngestSummary:
+    """Ingest a corpus."""
+    summary = ingest_corpus_task(corpus, store.root, settings.ingest)
+    _logger.info("%d recordings: %d new, %d failed", summary.recordings, summary.ingested, summary.failed)
+    return summary
+
+
+def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
+    """Faces of every stale recording, a task run each; returns the ids of those that failed.
+
+    As many recordings run side by side as there are workers; when fewer are left than workers, each gets several.
+    """
+    stale = pending_faces(store, read_recordings(store), settings.faces)
+    if not stale:
+        return []
+    workers = num_workers(settings.faces)
+    side_by_side = min(workers, len(stale))
+    failed = []
+    total = sum(recording.num_frames for recording in stale)
+    with track(f"faces, {len(stale)} recordings", total, "frames") as bar:
+        waiting = list(stale)
+        running: dict[PrefectFuture[FacesSummary], str] = {}
+        frames = {recording.recording_id: recording.num_frames for recording in stale}
+        while waiting or running:
+            while waiting and len(running) < side_by_side:
+                recording = waiting.pop(0)
+                future = extract_faces_task.submit(store.root, recording, settings.faces, workers // side_by_side)
+                running[future] = recording.recording_id
+            for future in wait(list(running), timeout=0.5).done:
+                recording_id = running.pop(future)
+                bar.advance(frames[recording_id])
+                if _failed(future.state):
+                    failed.append(recording_id)
+    return sorted(failed)
+
+
+def _failed(state: State[FacesSummary]) -> bool:
+    """True if a recording failed on its own account; anything else that went wrong is raised."""
+    if state.is_completed():
+        return False
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, RecordingError):
+        _logger.error("%s", error)
+        return True
+    if isinstance(error, BaseException):
+        raise error
+    raise RuntimeError(f"task ended in state {state.name}: {state.message}")
+
+
+def train(store: Store, settings: CnnTraining | RnnTraining, features_model_id: str | None = None) -> ModelCard:
+    """Train a model, or find the one trained on exactly this."""
+    card = train_model_task(store.root, settings, features_model_id)
+    _logger.info("%s: epoch %d, dev CCC %.3f (selected there)", card.model_id, card.best_epoch + 1, card.dev_ccc)
+    return card
+
+
+def train_both(store: Store, settings: PipelineSettings, *, swap_ratings: bool) -> tuple[ModelCard, ModelCard]:
+    """CNN, its features, then the RNN on them; with swapped ratings both are negative controls."""
+    cnn, rnn = settings.trainings(swapped=swap_ratings)
+    cnn_card = train(store, cnn)
+    extract_features_task(store.root, cnn_card.model_id, settings.features)
+    rnn_card = train(store, rnn, cnn_card.model_id)
+    for card in (cnn_card, rnn_card):
+        predict_task(store.root, card.model_id, settings.predict)
+    return cnn_card, rnn_card
+
+
+def score(store: Store, scoring: Scoring, settings: EvaluateSettings, *, title: str, note: str) -> ReportFiles:
+    """Metrics of everything compared, and the report."""
+    evaluate_task(store.root, list(scoring.model_ids), scoring.dimension, settings)
+    return write_report_task(store.root, list(scoring.rows), title, scoring.protocol, note, scoring.dimension)
