@@ -9,7 +9,6 @@ from pathlib import Path
 
 from prefect import tags
 from prefect.futures import PrefectFuture, wait
-from prefect.states import State
 
 from flows.environment import prepare_environment
 from flows.scoring import Scoring
@@ -61,11 +60,9 @@ def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
     workers = num_workers(settings.faces)
     side_by_side = min(workers, len(stale))
     failed = []
-    total = sum(recording.num_frames for recording in stale)
-    with track(f"faces, {len(stale)} recordings", total, "frames") as bar:
+    with track("faces", len(stale), "recordings") as bar:
         waiting = list(stale)
         running: dict[PrefectFuture[FacesSummary], str] = {}
-        frames = {recording.recording_id: recording.num_frames for recording in stale}
         while waiting or running:
             while waiting and len(running) < side_by_side:
                 recording = waiting.pop(0)
@@ -73,23 +70,20 @@ def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
                 running[future] = recording.recording_id
             for future in wait(list(running), timeout=0.5).done:
                 recording_id = running.pop(future)
-                bar.advance(frames[recording_id])
-                if _failed(future.state):
+                bar.advance()
+                if _failed(future.result(raise_on_failure=False)):
                     failed.append(recording_id)
     return sorted(failed)
 
 
-def _failed(state: State[FacesSummary]) -> bool:
+def _failed(outcome: FacesSummary | BaseException) -> bool:
     """True if a recording failed on its own account; anything else that went wrong is raised."""
-    if state.is_completed():
-        return False
-    error = state.result(raise_on_failure=False)
-    if isinstance(error, RecordingError):
-        _logger.error("%s", error)
+    if isinstance(outcome, RecordingError):
+        _logger.error("%s", outcome)
         return True
-    if isinstance(error, BaseException):
-        raise error
-    raise RuntimeError(f"task ended in state {state.name}: {state.message}")
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return False
 
 
 def train(store: Store, settings: CnnTraining | RnnTraining, features_model_id: str | None = None) -> ModelCard:

@@ -13,6 +13,7 @@ from schemas.errors import Problem
 from tasks.progress import Bar
 from tasks.report.summary import ScoreTable
 
+_MOST_COLUMNS = 10
 _ROLE_STYLE = {"model": "bold", "single-frame": "", "trivial": "dim", "ceiling": "dim italic", "control": "dim italic"}
 
 
@@ -53,7 +54,8 @@ class RichReporter:
         self._active = 0
 
     def start(self, label: str, total: float, unit: str, done: float) -> Bar:
-        self._progress.start()
+        if total:
+            self._progress.start()
         self._active += 1
         return _RichBar(self._progress, self._progress.add_task(label, total=total, completed=done, unit=unit, note=""))
 
@@ -80,8 +82,11 @@ def problems_table(problems: Sequence[Problem]) -> Table:
 
 def scores_table(scores: ScoreTable, *, note: str) -> Table:
     """One table of scores; its title names partition, pooling and protocol."""
-    heading = f"{scores.metric.upper()} of {scores.dimension}, {scores.partition}, {scores.pooling.replace('_', ' ')}"
-    table = Table(title=f"{heading}{note}", caption=scores.protocol, title_justify="left", caption_justify="left")
+    if len(scores.raters) > _MOST_COLUMNS:
+        return _spread_table(scores, note=note)
+    table = Table(
+        title=f"{_heading(scores)}{note}", caption=scores.protocol, title_justify="left", caption_justify="left"
+    )
     table.add_column("")
     for rater in scores.raters:
         table.add_column(rater, justify="right")
@@ -92,5 +97,26 @@ def scores_table(scores: ScoreTable, *, note: str) -> Table:
     return table
 
 
+def _spread_table(scores: ScoreTable, *, note: str) -> Table:
+    """The same for many raters: their mean, and how far they spread."""
+    import statistics
+
+    table = Table(
+        title=f"{_heading(scores)}{note}", caption=scores.protocol, title_justify="left", caption_justify="left"
+    )
+    table.add_column("")
+    for heading in (f"mean of {len(scores.raters)} raters", "lowest", "median", "highest"):
+        table.add_column(heading, justify="right")
+    for row in scores.rows:
+        known = [value for value in row.values if value is not None]
+        spread = (min(known), statistics.median(known), max(known)) if known else (None, None, None)
+        table.add_row(row.label, _number(row.mean), *map(_number, spread), style=_ROLE_STYLE[row.role])
+    return table
+
+
+def _heading(scores: ScoreTable) -> str:
+    return f"{scores.metric.upper()} of {scores.dimension}, {scores.partition}, {scores.pooling.replace('_', ' ')}"
+
+
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "-" if value is None else f"{value:.3f}"

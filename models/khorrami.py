@@ -148,5 +148,6 @@ class KhorramiRNN(nn.Module):
         Returns: `[time, rater]`, on the CPU.
         """
         standardised = self.standardise(features.to(self.feature_mean.device))
-        parts = window_view(standardised, window=window).split(_PREDICTION_WINDOWS)
-        return torch.cat([self(part)[:, -1].cpu() for part in parts])
+        windows = window_view(standardised, window=window)
+        starts = range(0, len(windows), _PREDICTION_WINDOWS)
+        return torch.cat([self(windows[start : start + _PREDICTION_WINDOWS])[:, -1].cpu() for start in starts])

@@ -91,6 +91,9 @@ class TrainingSettings(Settings):
     patience: int = Field(ge=1, description="epochs without a better dev CCC before training stops")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:N")
     num_threads: int = Field(0, ge=0, description="torch threads on the CPU; 0: one for each core")
+    precision: Literal["float32", "auto"] = Field(
+        "float32", description="auto: mixed with bfloat16 where the device computes it natively"
+    )
 
 
 class CnnTraining(TrainingSettings):

@@ -104,7 +104,7 @@ def frames_schema(chip_format: str) -> pa.Schema:
             _field("box_top", pa.float32(), nullable=True),
             _field("box_right", pa.float32(), nullable=True),
             _field("box_bottom", pa.float32(), nullable=True),
-            _field("landmarks", pa.list_(pa.field("item", pa.float32(), nullable=False), 10), nullable=True),
+            _field("landmarks", pa.list_(pa.float32(), 10), nullable=True),
             _field("chip", pa.binary(CHIP_BYTES[chip_format]), nullable=True),
             _field("sharpness", pa.float32(), nullable=True),
             _field("brightness", pa.float32(), nullable=True),
@@ -125,7 +125,7 @@ FEATURES = pa.schema(
         _field("face_valid", pa.bool_()),
         _field(
             "feature",
-            pa.list_(pa.field("item", pa.float32(), nullable=False), NUM_FEATURES),
+            pa.list_(pa.float32(), NUM_FEATURES),
             nullable=True,
         ),
     ]

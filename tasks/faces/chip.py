@@ -69,7 +69,7 @@ def _shrunk(plane: ByteArray, transform: FloatArray, factor: int) -> tuple[ByteA
 
 
 def _full_range(y: ByteArray) -> ByteArray:
-    return np.clip(np.rint((y.astype(np.float32) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+    return _rounded((y.astype(np.float32) - 16) * (255 / 219))
 
 
 def _rgb(y: ByteArray, u: ByteArray, v: ByteArray) -> ByteArray:
@@ -79,7 +79,11 @@ def _rgb(y: ByteArray, u: ByteArray, v: ByteArray) -> ByteArray:
     blue, red = (u.astype(np.float32) - 128) * (255 / 224), (v.astype(np.float32) - 128) * (255 / 224)
     rgb = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], axis=-1)
     rgb[outside] = 0
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    return _rounded(rgb)
+
+
+def _rounded(values: npt.NDArray[np.float32]) -> ByteArray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 @cache

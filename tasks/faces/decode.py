@@ -94,7 +94,7 @@ class FrameStream:
         }
         if self._num_frames is not None:
             output["frames:v"] = self._num_frames
-        video = ffmpeg.input(f"file:{self._path.absolute()}", **source)["v:0"]
+        video = ffmpeg.input(f"file:{self._path.absolute()}", **source)["V:0"]
         video = video.filter("scale", width, height, out_color_matrix="bt601", out_range="limited")
         command = video.output("pipe:1", **output).global_args("-nostdin", "-hide_banner", "-loglevel", "error")
         self._process: subprocess.Popen[bytes] = subprocess.Popen(

@@ -18,12 +18,11 @@ from tasks.store.layout import Store
 
 @dataclass(frozen=True, kw_only=True)
 class FacesSummary:
-    """How one recording went. `error` is None where all is well."""
+    """How one recording went."""
 
     recording_id: str
     num_frames: int
     seconds: float
-    error: str | None = None
 
 
 def num_workers(settings: FacesSettings) -> int:
@@ -32,13 +31,16 @@ def num_workers(settings: FacesSettings) -> int:
 
 
 def extract_faces(store: Store, recording: Recording, settings: FacesSettings, *, workers: int) -> FacesSummary:
-    """Find and align the face in every frame of one recording; a failure is written to the store and returned.
+    """Find and align the face in every frame of one recording; a failure is written to the store, then raised.
 
     Args:
         store: where it is read from and written to.
         recording: one row of `recordings`.
         settings: of the stage.
         workers: processes to use for this recording.
+
+    Raises:
+        RecordingError: decoding failed, or a worker died twice.
     """
     started = time.monotonic()
     key = frames_key(recording, settings)
@@ -49,11 +51,6 @@ def extract_faces(store: Store, recording: Recording, settings: FacesSettings, *
             frames = extract_recording(store, recording, settings, workers=workers, bar=bar)
     except RecordingError as error:
         record_failure(store, STAGE, recording.recording_id, error, recording.path)
-        return FacesSummary(
-            recording_id=recording.recording_id,
-            num_frames=0,
-            seconds=time.monotonic() - started,
-            error=f"{type(error).__name__}: {error}",
-        )
+        raise
     clear_failure(store, STAGE, recording.recording_id)
     return FacesSummary(recording_id=recording.recording_id, num_frames=frames, seconds=time.monotonic() - started)

@@ -104,7 +104,7 @@ def _extract_one(
     write_part(
         store.features(card.model_id, recording_id), _as_table(table, features, valid, card.model_id), provenance
     )
-    return table.num_rows
+    return int(table.num_rows)
 
 
 def compute_features(network: KhorramiCNN, pixels: torch.Tensor, device: torch.device) -> npt.NDArray[np.float32]:

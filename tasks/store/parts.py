@@ -130,7 +130,7 @@ def read_provenance(path: Path) -> dict[str, str] | None:
         SchemaVersionError: it was written under another major schema version.
     """
     try:
-        stored = pq.read_schema(path).metadata or {}
+        stored = pq.read_metadata(path).metadata or {}
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowInvalid) as error:

@@ -30,6 +30,15 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def mixed_precision(precision: str, device: torch.device) -> torch.autocast:
+    """The context of a forward pass: bfloat16 where `auto` allows it and the device computes it natively.
+
+    A CPU without the instructions would emulate them at a loss, so it stays at float32.
+    """
+    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "auto" and native)
+
+
 @contextmanager
 def cpu_threads(wanted: int) -> Iterator[None]:
     """Run torch with `wanted` threads (0: one for each core this process may use), then put the number back."""

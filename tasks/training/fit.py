@@ -23,6 +23,7 @@ from schemas.errors import TrainingError
 from schemas.settings import TrainingSettings
 from tasks.progress import Bar, track
 from tasks.store.parts import replacing
+from tasks.training.devices import mixed_precision
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -116,7 +117,9 @@ def _train_epoch(
     score = f", dev CCC {history[-1].dev_ccc:.3f}" if history else ""
     for inputs, labels in data.batches(epoch):
         optimizer.zero_grad(set_to_none=True)
-        loss = masked_mse(network(inputs), labels)
+        with mixed_precision(settings.precision, inputs.device):
+            predictions = network(inputs)
+        loss = masked_mse(predictions.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)

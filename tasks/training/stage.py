@@ -156,7 +156,8 @@ def _window_batches(
     windows: WindowedSequences, settings: RnnTraining, device: torch.device, epoch: int
 ) -> Iterator[Batch]:
     order = torch.randperm(len(windows), generator=epoch_generator(settings.seed, epoch))
-    for picked in order.split(settings.batch_size):
+    for start in range(0, len(order), settings.batch_size):
+        picked = order[start : start + settings.batch_size]
         features, labels = windows.batch(picked)
         if settings.network.loss_steps == "last":
             labels = torch.cat([torch.full_like(labels[:, :-1], float("nan")), labels[:, -1:]], dim=1)

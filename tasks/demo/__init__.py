@@ -1,0 +1,1 @@
+"""The synthetic sample corpus of `affectflow demo`: two public-domain portraits, warped by a hidden valence."""

@@ -1,0 +1,103 @@
+"""Warnings that need more than one file: sound against picture, ratings against video, recordings against each other.
+
+They are computed from what the store holds, so that they come back on every run, not only when a file is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from schemas.errors import Problem
+from tasks.ingest.corpus import problem
+from tasks.ingest.recordings import Recording
+from tasks.store.layout import Store
+from tasks.store.parts import read_provenance
+
+AUDIO_TOLERANCE_SECONDS = 0.04
+_RATINGS_TOLERANCE_SECONDS = 1.0
+_ROUNDING = 1e-6
+
+
+def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]:
+    """Warnings about recordings that are ingested.
+
+    Audio that starts, or lasts, over 40 ms off the video; ratings that go on over 1 s after the video's end; raters
+    that most recordings have and one lacks; one file under two subjects or in two partitions.
+    """
+    problems = [found for recording in recordings for found in _audio(recording)]
+    ratings = {
+        recording.recording_id: read_provenance(store.ratings(recording.recording_id)) for recording in recordings
+    }
+    for recording in recordings:
+        provenance = ratings[recording.recording_id]
+        if provenance is not None:
+            problems += _ratings_range(recording, provenance)
+    raters = {
+        name: (Path(provenance["source_path"]), tuple(sorted(json.loads(provenance["raters"]))))
+        for name, provenance in ratings.items()
+        if provenance is not None
+    }
+    return [*problems, *_raters(raters), *_copies(recordings)]
+
+
+def _audio(recording: Recording) -> list[Problem]:
+    path, start, length = recording.audio_path, recording.audio_start_seconds, recording.audio_duration_seconds
+    if path is None or start is None or length is None:
+        return []
+    video_seconds = recording.duration_seconds - recording.video_start_seconds
+    measured = (
+        ("audio that starts with the video", start, recording.video_start_seconds),
+        ("audio as long as the video", length, video_seconds),
+    )
+    return [
+        problem(
+            "warning",
+            recording.recording_id,
+            Path(path),
+            f"{what} ({video:.3f} s, within {AUDIO_TOLERANCE_SECONDS * 1000:.0f} ms)",
+            f"{audio:.3f} s: {(audio - video) * 1000:+.0f} ms",
+        )
+        for what, audio, video in measured
+        if abs(audio - video) > AUDIO_TOLERANCE_SECONDS + _ROUNDING
+    ]
+
+
+def _ratings_range(recording: Recording, provenance: dict[str, str]) -> list[Problem]:
+    start, end = float(provenance["ratings_start"]), float(provenance["ratings_end"])
+    if end <= recording.duration_seconds + _RATINGS_TOLERANCE_SECONDS:
+        return []
+    expected = f"ratings, in seconds, of a video that ends at {recording.duration_seconds:.3f} s"
+    found = f"ratings from {start:.3f} to {end:.3f} s; later ones meet no frame"
+    return [problem("warning", recording.recording_id, Path(provenance["source_path"]), expected, found)]
+
+
+def _raters(raters: dict[str, tuple[Path, tuple[str, ...]]]) -> list[Problem]:
+    if not raters:
+        return []
+    usual, count = Counter(names for _, names in raters.values()).most_common(1)[0]
+    if count * 2 <= len(raters):
+        return []  # every recording has raters of its own
+    problems = []
+    for recording_id, (path, names) in raters.items():
+        missing, extra = sorted(set(usual) - set(names)), sorted(set(names) - set(usual))
+        told = [f"{label} {', '.join(some)}" for label, some in (("no", missing), ("also", extra)) if some]
+        if told:
+            expected = f"the {len(usual)} raters of most recordings"
+            problems.append(problem("warning", recording_id, path, expected, "; ".join(told)))
+    return problems
+
+
+def _copies(recordings: Sequence[Recording]) -> list[Problem]:
+    by_content: dict[str, list[Recording]] = defaultdict(list)
+    for recording in recordings:
+        by_content[recording.sha256].append(recording)
+    problems = []
+    for same in by_content.values():
+        others = [one for one in same[1:] if (one.subject_id, one.partition) != (same[0].subject_id, same[0].partition)]
+        expected = "a video of its own for every subject and partition"
+        found = f"the same bytes as {same[0].recording_id} ({same[0].path})"
+        problems += [problem("warning", one.recording_id, Path(one.path), expected, found) for one in others]
+    return problems

@@ -1,0 +1,65 @@
+"""Which layout a corpus has."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from schemas.errors import CorpusError
+from schemas.settings import IngestSettings
+from tasks.ingest.corpus import CorpusListing, printable, problem
+from tasks.ingest.manifest import NAME, list_manifest
+from tasks.ingest.recola import VIDEO_FOLDER, is_recola, list_recola
+
+
+def list_corpus(corpus: Path, settings: IngestSettings) -> CorpusListing:
+    """List the corpus in the folder `corpus`: by `settings.manifest`, its own `manifest.csv`, or as RECOLA's tree.
+
+    Raises:
+        CorpusError: no such folder, or it holds neither.
+    """
+    if not corpus.is_dir():
+        found = "a file" if corpus.exists() else "nothing"
+        stop = problem("fatal", None, corpus, "the folder of a corpus", found)
+        raise CorpusError(str(stop), [stop])
+    own = corpus / NAME
+    manifest = settings.manifest or (own if own.is_file() else None)
+    if manifest is not None:
+        return _checked(_with_manifest(corpus, manifest, settings))
+    if is_recola(corpus):
+        return _checked(list_recola(corpus, dimension=settings.dimension, partitions=settings.partitions), corpus)
+    inside = sorted(printable(Path(path.name)) for path in corpus.iterdir())
+    found = f"neither, but {_some(inside)}" if inside else "an empty folder"
+    expected = f"RECOLA's tree (a folder {VIDEO_FOLDER}) or a {NAME}; or name one with --manifest"
+    stop = problem("fatal", None, corpus, expected, found)
+    raise CorpusError(str(stop), [stop])
+
+
+def _with_manifest(corpus: Path, manifest: Path, settings: IngestSettings) -> CorpusListing:
+    listing = list_manifest(manifest)
+    extra = []
+    if settings.partitions is not None:
+        expected = "partitions in the manifest's own column; leave out --partitions"
+        extra.append(
+            problem("fatal", None, settings.partitions, expected, f"the manifest {printable(manifest)} as well")
+        )
+    if settings.manifest is None and is_recola(corpus):
+        extra.append(problem("warning", None, corpus, f"RECOLA's tree or a {NAME}", f"both; {NAME} is followed"))
+    return dataclasses.replace(listing, problems=(*listing.problems, *extra))
+
+
+def _checked(listing: CorpusListing, corpus: Path | None = None) -> CorpusListing:
+    problems = list(listing.problems)
+    if corpus is not None and not listing.recordings:
+        problems.append(problem("fatal", None, corpus / VIDEO_FOLDER, "at least one .mp4 video", "none"))
+    for recording in listing.recordings:
+        for path in (recording.video, recording.audio, recording.ratings):
+            if path is not None and printable(path) != str(path):
+                expected = "a path in UTF-8; rename the file"
+                problems.append(problem("failed", recording.recording_id, path, expected, "other bytes"))
+    return dataclasses.replace(listing, problems=tuple(problems))
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

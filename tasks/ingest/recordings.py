@@ -1,0 +1,123 @@
+"""What later stages read of ingestion: the recordings, their ratings, and the keys that say whether either changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.settings import Partition
+from schemas.tables import RATINGS, RECORDINGS
+from tasks.store.layout import Store
+from tasks.store.parts import read_provenance, read_table, stage_key
+
+STAGE_VERSION = 1
+"""Raise when the index, or what is read of a container, changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One row of `recordings.parquet`; the fields are those of `schemas.tables.RECORDINGS`, and mean the same.
+
+    `modified_ns` is that table's `modified` in nanoseconds since 1970. `duration_seconds` is where the last frame ends.
+    Every time counts from the start of the video's container.
+    """
+
+    recording_id: str
+    recording_id_original: str
+    subject_id: str
+    path: str
+    partition: Partition | None
+    sha256: str
+    bytes: int
+    modified_ns: int
+    duration_seconds: float
+    width: int
+    height: int
+    rotation: int
+    pixel_aspect: float
+    num_frames: int
+    frame_rate_nominal: float | None
+    video_start_seconds: float
+    time_source: Literal["stream", "declared_rate"]
+    audio_path: str | None
+    audio_codec: str | None
+    audio_sample_rate: int | None
+    audio_channels: int | None
+    audio_start_seconds: float | None
+    audio_duration_seconds: float | None
+
+
+@dataclass(frozen=True)
+class RatingsWide:
+    """Ratings of one recording: `times` [sample] in seconds, `values` [sample, rater] in [-1, 1], `raters` [rater].
+
+    A value is NaN where the rater gave none, imputed ones included. Raters stand in the order of their file.
+    """
+
+    times: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
+    raters: tuple[str, ...]
+
+
+def read_recordings(store: Store) -> list[Recording]:
+    """Every recording of the store, sorted by id.
+
+    Raises:
+        StoreError: nothing has been ingested yet, or the table is not Parquet.
+        SchemaVersionError: it was written under another major schema version.
+    """
+    table = read_table(store.recordings, RECORDINGS)
+    modified = table.column("modified").cast(pa.int64())
+    table = table.set_column(RECORDINGS.get_field_index("modified"), "modified_ns", modified)
+    return [Recording(**row) for row in table.to_pylist()]
+
+
+def recordings_table(recordings: Sequence[Recording]) -> pa.Table:
+    """The rows as `schemas.tables.RECORDINGS`, sorted by id."""
+    rows = [asdict(recording) for recording in sorted(recordings, key=lambda recording: recording.recording_id)]
+    columns = []
+    for field, name in zip(RECORDINGS, (field.name for field in fields(Recording)), strict=True):
+        kind = pa.int64() if name == "modified_ns" else field.type
+        columns.append(pa.array([row[name] for row in rows], kind).cast(field.type))
+    return pa.Table.from_arrays(columns, schema=RECORDINGS)
+
+
+def read_ratings_wide(store: Store, recording_id: str, dimension: str) -> RatingsWide:
+    """The ratings of one recording in one dimension, one column per rater.
+
+    Raises:
+        StoreError: the recording has no ratings (`ratings_key` is None).
+    """
+    table = read_table(
+        store.ratings(recording_id), RATINGS, ["dimension", "rater", "time_seconds", "value", "is_imputed"]
+    )
+    table = table.filter(pc.equal(table.column("dimension"), dimension))
+    raters = tuple(pc.unique(table.column("rater")).to_pylist())
+    if not raters:
+        return RatingsWide(np.empty(0), np.empty((0, 0)), ())
+    num_samples = table.num_rows // len(raters)
+    values = table.column("value").to_numpy().copy()
+    values[table.column("is_imputed").to_numpy()] = np.nan
+    times = table.column("time_seconds").to_numpy()[:num_samples]
+    return RatingsWide(times, np.ascontiguousarray(values.reshape(len(raters), num_samples).T), raters)
+
+
+def ratings_key(store: Store, recording_id: str) -> str | None:
+    """Stage key of a recording's ratings, None if it has none: changes with the file, the scale and the dimension."""
+    found = read_provenance(store.ratings(recording_id))
+    return None if found is None else found["stage_key"]
+
+
+def recording_key(recording: Recording) -> str:
+    """Stage key of a recording's video and its index: changes with the file's content and a declared frame rate.
+
+    Its partition, subject and path are not part of it.
+    """
+    rate = recording.frame_rate_nominal if recording.time_source == "declared_rate" else None
+    return stage_key("ingest", STAGE_VERSION, {"declared_frame_rate": rate}, [recording.sha256])

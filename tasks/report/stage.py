@@ -1,0 +1,57 @@
+"""Write the report of a store: one HTML file, and the same core as markdown for Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.report.content import gather
+from tasks.report.markdown import render_markdown
+from tasks.report.page import render_html
+from tasks.report.summary import ReportRow
+from tasks.store.layout import Store
+from tasks.store.parts import write_text
+
+__all__ = ["ReportFiles", "ReportRow", "write_report"]
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """Where the two forms of the report lie."""
+
+    html: Path
+    markdown: Path
+
+
+def write_report(
+    store: Store,
+    *,
+    rows: Sequence[ReportRow],
+    title: str,
+    protocol: str,
+    corpus_note: str = "",
+    dimension: str = "valence",
+    notes: Sequence[str] = (),
+) -> ReportFiles:
+    """Write `S/reports/report.html` and `S/reports/report.md` from what the store holds.
+
+    Args:
+        rows: lines of the tables, in order; the first with role `model` is drawn over time.
+        title: heading of the report.
+        protocol: one line: what is the target, what was selected where, what was shifted or post-processed. It stands
+            in the caption of every table of scores.
+        corpus_note: what a reader must know of the corpus; a banner. If it says "synthetic", so does every caption.
+        dimension: the rated dimension.
+        notes: more limits, in plain words, shown after the general ones.
+
+    Raises:
+        StoreError: a row has no metrics, rows differ in protocol, or the table of recordings is missing.
+    """
+    content = gather(
+        store, rows, title=title, protocol=protocol, corpus_note=corpus_note, dimension=dimension, notes=notes
+    )
+    files = ReportFiles(html=store.reports / "report.html", markdown=store.reports / "report.md")
+    write_text(files.html, render_html(content))
+    write_text(files.markdown, render_markdown(content))
+    return files

@@ -1,0 +1,227 @@
+"""Tables of scores: the numbers that the report, its markdown twin and the command line all show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from schemas.errors import StoreError
+from schemas.tables import METRICS
+from tasks.evaluation.plan import metrics_path
+from tasks.store.layout import Store
+from tasks.store.parts import read_table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Role = Literal["model", "single-frame", "trivial", "ceiling", "control"]
+Pooling = Literal["concatenated", "per_recording"]
+Metric = Literal["rmse", "cc", "ccc"]
+
+POOLINGS: tuple[Pooling, ...] = ("concatenated", "per_recording")
+METRIC_NAMES: tuple[Metric, ...] = ("ccc", "cc", "rmse")
+_PARTITION_ORDER = ("test", "dev", "train")
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One line of every table of scores.
+
+    `role` says how to read it: a `ceiling` bounds what any predictor could reach, a `control` should score near 0;
+    neither competes with the others. The traces drawn are those of the first `model`.
+    """
+
+    model_id: str
+    label: str
+    role: Role = "model"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One cell. `value` is None where the metric is degenerate, and where nothing was scored (`is_scored` False).
+
+    `num_left_out` counts the recordings that a per-recording mean leaves out because they are degenerate.
+    """
+
+    value: float | None
+    is_scored: bool = True
+    num_left_out: int = 0
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A report row with one score for each of `ScoreTable.raters`.
+
+    `mean` is over the raters that have a value, None if there are none.
+    """
+
+    label: str
+    model_id: str
+    role: Role
+    scores: tuple[Score, ...]
+    mean: float | None
+
+    @property
+    def values(self) -> tuple[float | None, ...]:
+        """The bare values, one for each rater."""
+        return tuple(score.value for score in self.scores)
+
+    @property
+    def num_defined(self) -> int:
+        """Raters that `mean` is over."""
+        return sum(score.value is not None for score in self.scores)
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """One metric of every report row, under one protocol, on one partition, in one pooling."""
+
+    metric: Metric
+    partition: str
+    pooling: Pooling
+    dimension: str
+    protocol: str
+    """Name of the protocol, as the evaluation wrote it."""
+    num_recordings: int
+    """Recordings scored on their own in this partition; 0 where the evaluation wrote none."""
+    raters: tuple[str, ...]
+    rows: tuple[ScoreRow, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every score of the report's rows for one dimension, read once."""
+
+    dimension: str
+    frames: tuple[tuple[ReportRow, pl.DataFrame], ...]
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """Partitions that any row is scored on: test, dev, train, then others by name."""
+        found = {str(name) for _, frame in self.frames for name in frame["partition"].unique()}
+        return tuple(sorted(found, key=partition_rank))
+
+    @property
+    def raters(self) -> tuple[str, ...]:
+        """Raters in the order in which the evaluation wrote them."""
+        return tuple(
+            dict.fromkeys(str(name) for _, frame in self.frames for name in frame["rater"].unique(maintain_order=True))
+        )
+
+
+def partition_rank(name: str) -> tuple[int, str]:
+    """Sort key of partitions: test first, then dev, train and any other by name."""
+    return (_PARTITION_ORDER.index(name) if name in _PARTITION_ORDER else len(_PARTITION_ORDER), name)
+
+
+def read_scores(store: Store, rows: Sequence[ReportRow], *, dimension: str) -> Scores:
+    """Read the metrics of every row.
+
+    Raises:
+        StoreError: a row has no metrics, or none for this dimension; or the rows were scored under several protocols.
+    """
+    import polars as pl
+
+    if not rows:
+        raise StoreError(f"{store.root}: no rows to report on; train a model, predict and evaluate first")
+    frames = []
+    for row in rows:
+        path = metrics_path(store, row.model_id)
+        if not path.exists():
+            raise StoreError(
+                f"{path}: no metrics of {row.role} {row.model_id!r} ({row.label}); run `affectflow evaluate --store "
+                f"{store.root}` (before it `affectflow predict --store {store.root} --model {row.model_id}`)"
+            )
+        everything = pl.DataFrame(read_table(path, METRICS))
+        frame = everything.filter(pl.col("dimension") == dimension)
+        if frame.is_empty():
+            found = ", ".join(sorted(everything["dimension"].unique())) or "none"
+            raise StoreError(f"{path}: no scores for dimension {dimension!r}, found {found}; evaluate that dimension")
+        frames.append((row, frame))
+    protocols = sorted({str(name) for _, frame in frames for name in frame["protocol"].unique()})
+    if len(protocols) > 1:
+        raise StoreError(
+            f"{store.metrics}: scores under the protocols {', '.join(protocols)}, which are not comparable; "
+            f"evaluate every row under one of them"
+        )
+    return Scores(dimension, tuple(frames))
+
+
+def score_table(
+    store: Store,
+    rows: Sequence[ReportRow],
+    *,
+    partition: str,
+    pooling: Pooling,
+    metric: Metric,
+    dimension: str = "valence",
+) -> ScoreTable:
+    """The table of one metric: a row for each of `rows`, a column for each rater, and the mean over raters.
+
+    `concatenated` scores stand as the evaluation wrote them. A `per_recording` score is the mean over recordings:
+    the one that the evaluation wrote, or else the mean of its per-recording values, degenerate ones left out.
+
+    Raises:
+        StoreError: metrics are missing, of several protocols, or none is on this partition.
+    """
+    scores = read_scores(store, rows, dimension=dimension)
+    if partition not in scores.partitions:
+        raise StoreError(
+            f"{store.metrics}: nothing is scored on partition {partition!r}, only on {', '.join(scores.partitions)}; "
+            "name one of these, or add it to scored_on and evaluate"
+        )
+    return tabulate(scores, partition=partition, pooling=pooling, metric=metric)
+
+
+def tabulate(scores: Scores, *, partition: str, pooling: Pooling, metric: Metric) -> ScoreTable:
+    """`score_table` over scores that are read already; cells that nobody scored stay empty."""
+    import polars as pl
+
+    raters = scores.raters
+    rows, protocol, recordings = [], "", set[str]()
+    for row, frame in scores.frames:
+        protocol = str(frame["protocol"][0])
+        here = frame.filter(pl.col("partition") == partition)
+        recordings.update(here["recording_id"].drop_nulls().unique())
+        chosen = here.filter((pl.col("pooling") == pooling) & (pl.col("metric") == metric))
+        cells = tuple(_score(chosen.filter(pl.col("rater") == rater), pooling) for rater in raters)
+        defined = [cell.value for cell in cells if cell.value is not None]
+        mean = sum(defined) / len(defined) if defined else None
+        rows.append(ScoreRow(row.label, row.model_id, row.role, cells, mean))
+    return ScoreTable(
+        metric=metric,
+        partition=partition,
+        pooling=pooling,
+        dimension=scores.dimension,
+        protocol=protocol,
+        num_recordings=len(recordings),
+        raters=raters,
+        rows=tuple(rows),
+    )
+
+
+def recording_scores(scores: Scores, model_id: str, *, metric: Metric) -> dict[tuple[str, str], float | None]:
+    """(recording, rater) -> score of that recording alone; None where it is degenerate."""
+    import polars as pl
+
+    frame = next(frame for row, frame in scores.frames if row.model_id == model_id)
+    chosen = frame.filter(pl.col("recording_id").is_not_null() & (pl.col("metric") == metric))
+    return {(record["recording_id"], record["rater"]): record["value"] for record in chosen.to_dicts()}
+
+
+def _score(frame: pl.DataFrame, pooling: Pooling) -> Score:
+    """The one score of a model, partition, pooling, metric and rater."""
+    pooled = frame.filter(frame["recording_id"].is_null())
+    single = frame.filter(frame["recording_id"].is_not_null())
+    if len(pooled) > 1:
+        raise StoreError(
+            f"{frame['model_id'][0]}: {len(pooled)} scores where one was expected; evaluate again: {pooled}"
+        )
+    num_left_out = single["value"].null_count() if pooling == "per_recording" else 0
+    if len(pooled):
+        return Score(pooled["value"][0], num_left_out=num_left_out)
+    if pooling == "concatenated" or single.is_empty():
+        return Score(None, is_scored=False)
+    values = [float(value) for value in single["value"].drop_nulls()]
+    return Score(sum(values) / len(values) if values else None, num_left_out=num_left_out if values else 0)
