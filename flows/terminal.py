@@ -57,7 +57,9 @@ class RichReporter:
         if total:
             self._progress.start()
         self._active += 1
-        return _RichBar(self._progress, self._progress.add_task(label, total=total, completed=done, unit=unit, note=""))
+        return _RichBar(
+            self._progress, self._progress.add_task(label, total=total, completed=int(done), unit=unit, note="")
+        )
 
     def stop(self, bar: Bar) -> None:
         assert isinstance(bar, _RichBar)
@@ -84,9 +86,7 @@ def scores_table(scores: ScoreTable, *, note: str) -> Table:
     """One table of scores; its title names partition, pooling and protocol."""
     if len(scores.raters) > _MOST_COLUMNS:
         return _spread_table(scores, note=note)
-    table = Table(
-        title=f"{_heading(scores)}{note}", caption=scores.protocol, title_justify="left", caption_justify="left"
-    )
+    table = _empty_table(scores, note)
     table.add_column("")
     for rater in scores.raters:
         table.add_column(rater, justify="right")
@@ -101,9 +101,7 @@ def _spread_table(scores: ScoreTable, *, note: str) -> Table:
     """The same for many raters: their mean, and how far they spread."""
     import statistics
 
-    table = Table(
-        title=f"{_heading(scores)}{note}", caption=scores.protocol, title_justify="left", caption_justify="left"
-    )
+    table = _empty_table(scores, note)
     table.add_column("")
     for heading in (f"mean of {len(scores.raters)} raters", "lowest", "median", "highest"):
         table.add_column(heading, justify="right")
@@ -114,8 +112,10 @@ def _spread_table(scores: ScoreTable, *, note: str) -> Table:
     return table
 
 
-def _heading(scores: ScoreTable) -> str:
-    return f"{scores.metric.upper()} of {scores.dimension}, {scores.partition}, {scores.pooling.replace('_', ' ')}"
+def _empty_table(scores: ScoreTable, note: str) -> Table:
+    heading = f"{scores.metric.upper()} of {scores.dimension}, {scores.partition}, {scores.pooling.replace('_', ' ')}"
+    caption = f"protocol {scores.protocol}"
+    return Table(title=f"{heading}{note}", caption=caption, title_justify="left", caption_justify="left")
 
 
 def _number(value: float | None) -> str:

@@ -7,25 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import torch
 
 from models.windows import hold_last_valid
 from schemas.cards import ModelCard
 from schemas.settings import PredictSettings, RnnTraining
-from schemas.tables import PREDICTIONS
 from tasks.features.plan import stored_features_key
 from tasks.ingest.recordings import Recording
 from tasks.prediction.plan import STAGE, features_model, pending, predictions_key
+from tasks.prediction.table import predictions_table
 from tasks.progress import track
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, write_part
 from tasks.training.data import FeatureSequence, read_features
 from tasks.training.devices import cpu_threads, resolve_device
 from tasks.training.networks import load_cnn, load_rnn
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,39 +106,3 @@ def _predict_one(
         valid=valid,
     )
     write_part(store.predictions(card.model_id, recording_id), table, provenance)
-
-
-def predictions_table(
-    recording_id: str,
-    model_id: str,
-    dimension: str,
-    raters: Sequence[str],
-    *,
-    frame_index: npt.NDArray[np.int32],
-    times: FloatArray,
-    values: FloatArray,
-    valid: npt.NDArray[np.bool_],
-) -> pa.Table:
-    """The long table of one recording: all frames of the first rater, then of the next.
-
-    Args:
-        recording_id, model_id, dimension: repeated in every row.
-        raters: one for each column of `values`.
-        frame_index: `[frame]`.
-        times: `[frame]` seconds.
-        values: `[frame, rater]`, NaN where there is no prediction.
-        valid: `[frame]`, whether a face was found.
-    """
-    frames, count = values.shape
-    flat = values.T.ravel()
-    columns = {
-        "recording_id": pa.array([recording_id] * flat.size),
-        "model_id": pa.array([model_id] * flat.size),
-        "frame_index": pa.array(np.tile(frame_index, count)),
-        "time_seconds": pa.array(np.tile(times, count)),
-        "dimension": pa.array([dimension] * flat.size),
-        "rater": pa.array(np.repeat(np.asarray(raters, dtype=object), frames), pa.string()),
-        "value": pa.array(flat, mask=np.isnan(flat)),
-        "face_valid": pa.array(np.tile(valid, count)),
-    }
-    return pa.table(columns, schema=PREDICTIONS)
