@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from schemas.errors import CorpusError, SettingsError
 from tasks.demo.crew import make_recordings
+from tasks.demo.layout import SYNTHETIC, recording_files
 from tasks.demo.ratings import frame_times, hidden_valence
-from tasks.demo.recording import SYNTHETIC, recording_files
 from tasks.demo.subjects import FRAME_RATE, PARTITIONS, RECORDINGS, FloatArray
 from tasks.progress import track
 from tasks.store.lock import writing

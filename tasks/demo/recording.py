@@ -15,25 +15,16 @@ import imageio_ffmpeg
 import numpy as np
 
 from schemas.errors import StoreError
+from tasks.demo.layout import SYNTHETIC, recording_files
 from tasks.demo.ratings import hidden_valence, ratings_csv
 from tasks.demo.render import FaceRenderer
 from tasks.demo.subjects import FRAME_RATE, FloatArray, Motion, generator, make_motion, make_subject, smooth_noise
 from tasks.store.parts import replacing, write_text
 
-SYNTHETIC = "SYNTHETIC sample, made by affectflow demo: no person said or felt any of this"
 _SAMPLE_RATE = 44_100
 _KEYFRAME_SECONDS = 2
 _BATCH = 4  # frames at a time: what fits the processor's cache is fastest
 _TOLD_EVERY = 24
-
-
-def recording_files(recording_id: str) -> tuple[str, str, str]:
-    """Paths of a recording's sound, video and ratings below the corpus's root, as RECOLA has them."""
-    return (
-        f"RECOLA-Audio-recordings/{recording_id}.wav",
-        f"RECOLA-Video-recordings/{recording_id}.mp4",
-        f"RECOLA-Annotation/emotional_behaviour/valence/{recording_id}.csv",
-    )
 
 
 def make_recording(

@@ -16,7 +16,7 @@ import pytest
 from schemas.errors import CorpusError, SettingsError
 from tasks.demo import corpus as corpus_module
 from tasks.demo.corpus import DemoCorpus, make_corpus, read_hidden_valence
-from tasks.demo.recording import recording_files
+from tasks.demo.layout import recording_files
 from tasks.demo.subjects import PARTITIONS, RECORDINGS
 
 SECONDS = 2.0
