@@ -33,9 +33,7 @@ def run_demo(out: Path, console: Console) -> dict[str, Any]:
     store = Store(out / "store")
     with writing(store.root):
         write_ceiling(store, corpus)
-    run = PipelineRun(
-        corpus=corpus.root, store=store.root, preset="demo", title="AffectFlow demo (synthetic corpus)", note=NOTE
-    )
+    run = PipelineRun(corpus=corpus.root, store=store.root, preset="demo", title="AffectFlow demo (synthetic corpus)")
     shown = results.run_and_show(run, console)
     seconds = time.monotonic() - started
     console.print(f"took:     {seconds:.0f} s")

@@ -23,4 +23,4 @@ def evaluate_predictions(run: EvaluateRun) -> ReportFiles:
     with stages.on_store(run.store) as store:
         chosen = [read_card(store, model_id) for model_id in run.models]
         scoring = scoring_of(chosen or cards_with_predictions(store, read_cards(store)), settings)
-        return stages.score(store, scoring, settings, title="Per-rater valence", note="")
+        return stages.score(store, scoring, settings, title="Per-rater valence")

@@ -16,4 +16,4 @@ def extract_faces(run: FacesRun) -> list[str]:
     Returns: ids of recordings that failed; why stands in `failures`.
     """
     with stages.on_store(run.store) as store:
-        return stages.extract_faces(store, settings_of(run))
+        return stages.concluded(store, stages.extract_faces(store, settings_of(run)))

@@ -18,4 +18,4 @@ def ingest_recordings(run: IngestRun) -> IngestSummary:
         CorpusError: the corpus contradicts itself; every problem is listed.
     """
     with stages.on_store(run.store) as store:
-        return stages.ingest(store, run.corpus, settings_of(run))
+        return stages.concluded(store, stages.ingest(store, run.corpus, settings_of(run)))

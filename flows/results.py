@@ -10,9 +10,10 @@ from rich.console import Console
 from flows.plan import plan_pipeline
 from flows.presets import settings_of
 from flows.scoring import Scoring, cards_with_predictions, scoring_of
-from flows.terminal import problems_table, scores_table
+from flows.terminal import failures_table, problems_table, scores_table
 from schemas.runs import EvaluateRun, PipelineRun
 from tasks.ingest.plan import plan_ingest
+from tasks.ingest.recordings import read_corpus_note
 from tasks.store.cards import read_card, read_cards
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
@@ -34,7 +35,7 @@ def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
         run_pipeline(run)
         plan = plan_pipeline(run)
     scoring = plan.scoring or _scoring_as_stored(run)
-    return show(Store(run.store), scoring, console, note=run.note)
+    return show(Store(run.store), scoring, console)
 
 
 def _scoring_as_stored(run: PipelineRun) -> Scoring:
@@ -48,33 +49,33 @@ def show_evaluation(run: EvaluateRun, report: Path, console: Console) -> dict[st
     store = Store(run.store)
     chosen = [read_card(store, model_id) for model_id in run.models]
     scoring = scoring_of(chosen or cards_with_predictions(store, read_cards(store)), settings_of(run).evaluate)
-    return show(store, scoring, console, note="")
+    return show(store, scoring, console)
 
 
-def show(store: Store, scoring: Scoring, console: Console, *, note: str) -> dict[str, Any]:
+def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
     """Print CCC per rater in both poolings, the protocol, the failures and the report's path.
 
     Returns: the same for machines.
     """
-    from tasks.report.summary import score_table
+    from tasks.report.summary import POOLINGS, read_scores, tabulate
 
-    synthetic = " (synthetic corpus)" if "synthetic" in note.lower() else ""
-    tables = []
-    for pooling in ("concatenated", "per_recording"):
-        table = score_table(
-            store, scoring.rows, partition="test", pooling=pooling, metric="ccc", dimension=scoring.dimension
-        )
-        tables.append(table)
-        console.print(scores_table(table, note=synthetic))
+    synthetic = bool(read_corpus_note(store))
+    scores = read_scores(store, scoring.rows, dimension=scoring.dimension)
+    shown = scores.partitions[0]  # test where there is one
+    tables = [tabulate(scores, partition=shown, pooling=pooling, metric="ccc") for pooling in POOLINGS]
+    for table in tables:
+        console.print(scores_table(table, note=" (synthetic corpus)" if synthetic else ""))
     console.print(f"protocol: {scoring.protocol}")
     report = store.reports / "report.html"
     console.print(f"report:   {report}", soft_wrap=True)
     failures = read_failures(store).to_pylist()
+    if failures:
+        console.print(failures_table(failures))
     return {
         "store": str(store.root),
         "report": str(report),
         "protocol": scoring.protocol,
-        "synthetic": bool(synthetic),
+        "synthetic": synthetic,
         "scores": [
             {
                 "partition": table.partition,

@@ -11,7 +11,7 @@ from schemas.runs import PipelineRun
 from tasks.report.stage import ReportFiles
 
 
-@flow(name="run-pipeline", flow_run_name="{run.corpus.name} into {run.store.name}")
+@flow(name="run-pipeline", flow_run_name="pipeline {run.corpus.name} into {run.store.name}")
 def run_pipeline(run: PipelineRun) -> ReportFiles:
     """Ingest, faces, CNN, features, RNN, predictions, metrics, report. Every stage does only what is missing or stale.
 
@@ -27,6 +27,5 @@ def run_pipeline(run: PipelineRun) -> ReportFiles:
         cards = [*stages.train_both(store, settings, swap_ratings=False)]
         if settings.control:
             cards += stages.train_both(store, settings, swap_ratings=True)
-        return stages.score(
-            store, scoring_of(cards, settings.evaluate), settings.evaluate, title=run.title, note=run.note
-        )
+        files = stages.score(store, scoring_of(cards, settings.evaluate), settings.evaluate, title=run.title)
+        return stages.concluded(store, files)

@@ -48,12 +48,12 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
     rows = [_row(card) for card in sorted(real, key=lambda card: (card.input != "features", card.model_id))]
     rows += [
         ReportRow(TRAINING_MEAN, "training mean", "trivial"),
-        ReportRow(TRAINING_MEAN_CURVE, "training mean over time", "trivial"),
+        ReportRow(TRAINING_MEAN_CURVE, "mean over time", "trivial"),
     ]
     if settings.ceiling is not None:
         rows.append(ReportRow(settings.ceiling, settings.ceiling.replace("-", " "), "ceiling"))
     rows += [
-        ReportRow(card.model_id, f"{_kind(card)}, trained on swapped ratings", "control")
+        ReportRow(card.model_id, f"{_kind(card)}, swapped", "control")
         for card in sorted(cards, key=lambda card: (card.input != "features", card.model_id))
         if card.is_control
     ]
@@ -71,4 +71,4 @@ def _row(card: ModelCard) -> ReportRow:
 
 
 def _kind(card: ModelCard) -> str:
-    return "CNN + RNN" if card.input == "features" else "CNN, single frame"
+    return "CNN + RNN" if card.input == "features" else "single-frame CNN"

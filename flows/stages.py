@@ -6,11 +6,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar, cast
 
 from prefect import tags
 from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed
 
 from flows.environment import prepare_environment
+from flows.private_server import tie_to_this_process
 from flows.scoring import Scoring
 from schemas.cards import ModelCard
 from schemas.errors import RecordingError
@@ -27,9 +30,14 @@ from tasks.prediction.task import predict_task
 from tasks.progress import track
 from tasks.report.stage import ReportFiles
 from tasks.report.task import write_report_task
+from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 from tasks.store.lock import writing
 from tasks.training.task import train_model_task
+
+tie_to_this_process()
+
+_T = TypeVar("_T")
 
 _logger = logging.getLogger(__name__)
 
@@ -40,6 +48,18 @@ def on_store(store: Path) -> Iterator[Store]:
     prepare_environment(quiet=False)
     with writing(store), tags("affectflow", f"store:{store.name}"):
         yield Store(store)
+
+
+def concluded(store: Store, value: _T) -> _T:
+    """What a flow returns: `value`. Where recordings have failed, the run's last state names them."""
+    failed = sorted({failure["recording_id"] for failure in read_failures(store).to_pylist()})
+    if not failed:
+        return value
+    first, others = failed[:3], len(failed) - 3
+    name = f"Completed with failures: {', '.join(first)}" + (f" and {others} more" if others > 0 else "")
+    message = f"failed: {', '.join(failed)}; why stands in {store.failures} and in the report. The others are done."
+    # A returned state becomes the run's final state; whoever called the flow gets its data.
+    return cast(_T, Completed(name=name, message=message, data=value))
 
 
 def ingest(store: Store, corpus: Path, settings: PipelineSettings) -> IngestSummary:
@@ -104,7 +124,7 @@ def train_both(store: Store, settings: PipelineSettings, *, swap_ratings: bool) 
     return cnn_card, rnn_card
 
 
-def score(store: Store, scoring: Scoring, settings: EvaluateSettings, *, title: str, note: str) -> ReportFiles:
+def score(store: Store, scoring: Scoring, settings: EvaluateSettings, *, title: str) -> ReportFiles:
     """Metrics of everything compared, and the report."""
     evaluate_task(store.root, list(scoring.model_ids), scoring.dimension, settings)
-    return write_report_task(store.root, list(scoring.rows), title, scoring.protocol, note, scoring.dimension)
+    return write_report_task(store.root, list(scoring.rows), title, scoring.protocol, scoring.dimension)

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +34,8 @@ class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         unit = task.fields.get("unit", "")
         rate = task.finished_speed or task.speed
-        return Text("" if rate is None else f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s")
+        text = "" if rate is None else f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
+        return Text(text, no_wrap=True)
 
 
 class _RichBar:
@@ -43,8 +55,8 @@ class RichReporter:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
             _RateColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
             TextColumn("{task.fields[note]}", style="dim"),
@@ -65,7 +77,9 @@ class RichReporter:
         assert isinstance(bar, _RichBar)
         self._progress.stop_task(bar.task)
         self._active -= 1
-        if self._active == 0:
+        if self._active:
+            self._progress.remove_task(bar.task)  # a recording that is done makes room; the whole stays
+        else:
             self._progress.stop()
             for task in list(self._progress.task_ids):
                 self._progress.remove_task(task)
@@ -79,6 +93,16 @@ def problems_table(problems: Sequence[Problem]) -> Table:
     for problem in problems:
         line = "" if problem.line is None else str(problem.line)
         table.add_row(problem.severity, problem.recording_id or "", problem.path, line, problem.expected, problem.found)
+    return table
+
+
+def failures_table(failures: Sequence[Mapping[str, Any]]) -> Table:
+    """What failed and why, from the store's failures."""
+    table = Table(title="Failures", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("recording", "stage", "error", "message"):
+        table.add_column(heading, overflow="fold")
+    for failure in failures:
+        table.add_row(failure["recording_id"], failure["stage"], failure["error"], failure["message"])
     return table
 
 
@@ -115,7 +139,14 @@ def _spread_table(scores: ScoreTable, *, note: str) -> Table:
 def _empty_table(scores: ScoreTable, note: str) -> Table:
     heading = f"{scores.metric.upper()} of {scores.dimension}, {scores.partition}, {scores.pooling.replace('_', ' ')}"
     caption = f"protocol {scores.protocol}"
-    return Table(title=f"{heading}{note}", caption=caption, title_justify="left", caption_justify="left")
+    return Table(
+        title=f"{heading}{note}",
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
 
 
 def _number(value: float | None) -> str:

@@ -54,12 +54,13 @@ def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
     if n == 0:
         return Agreement(rmse=None, cc=None, ccc=None, n=0, degenerate=True)
     rmse = float(np.sqrt(np.mean((x - y) ** 2)))
-    x_constant, y_constant = bool((x == x[0]).all()), bool((y == y[0]).all())
+    dx, dy = x - x.mean(), y - y.mean()
+    var_x, var_y, covariance = float(np.mean(dx * dx)), float(np.mean(dy * dy)), float(np.mean(dx * dy))
+    # by value, for a mean may round; by variance, for squares of tiny differences vanish
+    x_constant, y_constant = bool((x == x[0]).all()) or var_x == 0, bool((y == y[0]).all()) or var_y == 0
     if x_constant or y_constant:
         equal = x_constant and y_constant and x[0] == y[0]
         return Agreement(rmse=rmse, cc=None, ccc=1.0 if equal else 0.0, n=n, degenerate=True)
-    dx, dy = x - x.mean(), y - y.mean()
-    var_x, var_y, covariance = float(np.mean(dx * dx)), float(np.mean(dy * dy)), float(np.mean(dx * dy))
     cc = covariance / float(np.sqrt(var_x) * np.sqrt(var_y))
     ccc = 2 * covariance / (var_x + var_y + float(x.mean() - y.mean()) ** 2)
     return Agreement(rmse=rmse, cc=min(1.0, max(-1.0, cc)), ccc=ccc, n=n, degenerate=False)

@@ -57,4 +57,3 @@ class PipelineRun(IngestRun):
     workers: int | None = Field(None, ge=0, description="worker processes of the faces stage")
     control: bool | None = Field(None, description="also train on swapped ratings; by default what the preset says")
     title: str = Field("Per-rater valence", description="heading of the report")
-    note: str = Field("", description="said at the head of the report, for example that the corpus is synthetic")

@@ -38,16 +38,26 @@ def aligned_chip(picture: Picture, landmarks: FloatArray, *, chip_format: str) -
 def _cut(plane: ByteArray, points: FloatArray) -> ByteArray:
     """One plane's chip, `[96, 96]`: dlib's bilinear cut, after a block mean where the face is much larger."""
     transform = similarity_transform(_template(), points)
-    scale = float(np.hypot(transform[0, 0], transform[1, 0]))
-    factor = int(scale)
+    factor = int(np.hypot(transform[0, 0], transform[1, 0]))
     if factor >= 2:  # dlib's own pyramid would shift the chip by half a pixel of each level
         plane, origin = _shrunk(plane, transform, factor)
-        points = (points - origin + 0.5) / factor - 0.5
-    details = dlib.chip_details(
-        _template_points(), dlib.dpoints([dlib.dpoint(x, y) for x, y in points]), dlib.chip_dims(CHIP_SIZE, CHIP_SIZE)
-    )
-    chip: ByteArray = dlib.extract_image_chip(plane, details)
+        transform = similarity_transform(_template(), (points - origin + 0.5) / factor - 0.5)
+    chip: ByteArray = dlib.extract_image_chip(plane, _details(transform))
     return chip
+
+
+def _details(transform: FloatArray) -> dlib.chip_details:
+    """dlib's name for a transform from chip to picture: where the outermost pixels' centres lie, before turning.
+
+    Made from points, dlib would put these a chip's 96 instead of 95 pixels apart, and half a pixel of the picture off.
+    """
+    last = CHIP_SIZE - 1
+    half = last / 2 * np.hypot(transform[0, 0], transform[1, 0])
+    x, y = transform[:, :2] @ [last / 2, last / 2] + transform[:, 2]
+    angle = float(np.arctan2(transform[1, 0], transform[0, 0]))
+    return dlib.chip_details(
+        dlib.drectangle(x - half, y - half, x + half, y + half), dlib.chip_dims(CHIP_SIZE, CHIP_SIZE), angle
+    )
 
 
 def _shrunk(plane: ByteArray, transform: FloatArray, factor: int) -> tuple[ByteArray, npt.NDArray[np.int64]]:
@@ -89,12 +99,6 @@ def _rounded(values: npt.NDArray[np.float32]) -> ByteArray:
 @cache
 def _template() -> FloatArray:
     return template(CHIP_SIZE)
-
-
-@cache
-def _template_points() -> dlib.dpoints:
-    # dlib counts a chip's pixels from their corners, everything here from their centres
-    return dlib.dpoints([dlib.dpoint(x + 0.5, y + 0.5) for x, y in _template()])
 
 
 def brightness_and_sharpness(chip: ByteArray) -> tuple[float, float]:

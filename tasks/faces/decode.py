@@ -22,7 +22,6 @@ from schemas.errors import DecodeError
 
 ByteArray = npt.NDArray[np.uint8]
 
-NO_PTS = -(2**63)
 _TIME_TAG = "@frame"
 _STALL_SECONDS = 60.0
 
@@ -31,8 +30,8 @@ _STALL_SECONDS = 60.0
 class Picture:
     """One decoded frame, upright and with square pixels, limited-range BT.601.
 
-    `y` is `[height, width]`; `u` and `v` are `[ceil(height / 2), ceil(width / 2)]`. `pts` counts `time_base`; it is
-    `NO_PTS` where the stream carries none.
+    `y` is `[height, width]`; `u` and `v` are `[ceil(height / 2), ceil(width / 2)]`. `pts` counts `time_base`;
+    where a frame carries none it is what the decoder makes of the ones around it.
     """
 
     y: ByteArray
@@ -89,8 +88,9 @@ class FrameStream:
             "pix_fmt": "yuv420p",
             "fps_mode": "passthrough",
             "copyts": None,
-            "stats_enc_pre": "pipe:2",
-            "stats_enc_pre_fmt": f"{_TIME_TAG} {{ptsi}} {{tbi}}",
+            "enc_time_base": "demux",
+            "stats_enc_pre": "pipe:2",  # ptsi, the packet's own, is missing inside an MPEG program stream's packets
+            "stats_enc_pre_fmt": f"{_TIME_TAG} {{pts}} {{tb}}",
         }
         if self._num_frames is not None:
             output["frames:v"] = self._num_frames

@@ -17,7 +17,7 @@ from schemas.errors import DecodeError
 from schemas.settings import FacesSettings
 from schemas.tables import INDEX, frames_schema
 from tasks.faces.chip import aligned_chip, brightness_and_sharpness
-from tasks.faces.decode import NO_PTS, FrameStream, Picture, decoder_version
+from tasks.faces.decode import FrameStream, Picture, decoder_version
 from tasks.faces.detect import Face, FaceFinder
 from tasks.store.layout import part_name
 from tasks.store.parts import Provenance, part_writer, read_table
@@ -110,6 +110,8 @@ def _extract_whole(
     job: SegmentJob, settings: FacesSettings, index: _Index, finder: FaceFinder, advance: Callable[[int], None]
 ) -> int:
     """Every frame the decoder yields, in parts of one segment each; the decoder is right, not the index."""
+    for path in Path(job.frames_dir).glob("part-*.parquet"):
+        path.unlink()  # segments by the index may stand here under the same key: these frames are not to mix with them
     with FrameStream(Path(job.path), size=(job.width, job.height)) as stream:
         pictures = _one_ahead(_timed_pictures(job, index, stream))
         written = 0
@@ -121,11 +123,6 @@ def _extract_whole(
             )
             if chunk.ended:
                 break
-    if written == 0:
-        raise DecodeError(f"{job.path}: the decoder yields no frame; try playing the file, or copy it again")
-    for path in Path(job.frames_dir).glob("part-*.parquet"):
-        if path.name > part_name(number):
-            path.unlink()
     return written
 
 
@@ -137,8 +134,6 @@ def _timed_pictures(job: SegmentJob, index: _Index, stream: FrameStream) -> Iter
             if position >= len(index.times):
                 raise DecodeError(f"{job.path}: more frames than the {len(index.times)} counted at ingestion")
             time_seconds = index.times[position]
-        elif picture.pts == NO_PTS:
-            raise DecodeError(f"{job.path}: frame {position} has no presentation time; declare a frame rate")
         else:
             ticks = picture.pts * picture.time_base
             if zero is None:
@@ -258,5 +253,7 @@ def _write_part(
         if group:
             writer.write_table(pa.Table.from_pylist(group, schema=writer.schema))
             written += len(group)
+        if written == 0:
+            raise DecodeError(f"{job.path}: the decoder yields no frame; try playing the file, or copy it again")
         writer.add_key_value_metadata({"affectflow.is_last": str(is_last()).lower()})
     return written

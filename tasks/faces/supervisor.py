@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from schemas import errors
-from schemas.errors import DecodeError, RecordingError, WorkerError
+from schemas.errors import DecodeError, WorkerError
 from schemas.settings import FacesSettings
 from tasks.faces.decode import upright_size
 from tasks.faces.plan import frames_key
@@ -133,6 +133,7 @@ def extract_recording(store: Store, recording: Recording, settings: FacesSetting
         RecordingError: decoding failed, or a worker died twice.
     """
     jobs = segment_jobs(store, recording, settings)
+    _remove_leftovers(store.frames(recording.recording_id), keep=len(jobs))
     if len(jobs) == 1 and jobs[0].last is None:
         with Worker() as worker:
             return worker.run(jobs[0], bar)
@@ -145,6 +146,18 @@ def extract_recording(store: Store, recording: Recording, settings: FacesSetting
         with Worker() as worker:
             return worker.run(whole_job(jobs[0]), bar)
     return recording.num_frames
+
+
+def _remove_leftovers(folder: Path, *, keep: int) -> None:
+    """Remove parts beyond the first `keep`, left by shorter segments or a longer video, and what dead workers left.
+
+    First of all, so that a recording never counts as complete beside them.
+    """
+    for path in folder.glob("part-*.parquet"):
+        if path.name >= part_name(keep):
+            path.unlink()
+    for path in folder.glob(".tmp-*"):
+        path.unlink()
 
 
 def segment_jobs(store: Store, recording: Recording, settings: FacesSettings) -> list[SegmentJob]:
@@ -188,7 +201,7 @@ def _run_all(jobs: Sequence[SegmentJob], workers: int, bar: Bar) -> None:
     waiting: queue.SimpleQueue[SegmentJob] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
-    failures: list[RecordingError | errors.UnusableInputError] = []
+    failures: list[Exception] = []
 
     def serve() -> None:
         with Worker() as worker:
@@ -197,7 +210,7 @@ def _run_all(jobs: Sequence[SegmentJob], workers: int, bar: Bar) -> None:
                     worker.run(waiting.get_nowait(), bar)
                 except queue.Empty:
                     return
-                except (RecordingError, errors.UnusableInputError) as error:
+                except Exception as error:  # noqa: BLE001  # raised below: a thread cannot
                     failures.append(error)
 
     threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(workers, len(jobs)))]

@@ -64,7 +64,7 @@ def extract_features(
     network = load_cnn(store, card).to(device)
     frames = 0
     total = sum(recording.num_frames for recording in stale)
-    with cpu_threads(settings.num_threads), track(f"features {card.model_id}", total, "frames") as bar:
+    with cpu_threads(settings.num_threads), track(f"features {card.name}", total, "frames") as bar:
         for recording in stale:
             frames += _extract_one(store, recording.recording_id, card, network, settings, device, bar)
     return FeaturesSummary(

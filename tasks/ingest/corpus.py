@@ -51,6 +51,8 @@ class CorpusListing:
 
     layout: Literal["recola", "manifest"]
     partitions_from: str
+    note: str = ""
+    """What every report on this corpus must say of it: the first line of its SYNTHETIC.txt, if it has one."""
     recordings: tuple[CorpusRecording, ...]
     problems: tuple[Problem, ...]
 

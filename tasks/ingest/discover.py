@@ -11,6 +11,9 @@ from tasks.ingest.corpus import CorpusListing, printable, problem
 from tasks.ingest.manifest import NAME, list_manifest
 from tasks.ingest.recola import VIDEO_FOLDER, is_recola, list_recola
 
+SYNTHETIC_MARK = "SYNTHETIC.txt"
+"""A file of this name at the root of a corpus says that it is synthetic; its first line stands in every report."""
+
 
 def list_corpus(corpus: Path, settings: IngestSettings) -> CorpusListing:
     """List the corpus in the folder `corpus`: by `settings.manifest`, its own `manifest.csv`, or as RECOLA's tree.
@@ -22,6 +25,18 @@ def list_corpus(corpus: Path, settings: IngestSettings) -> CorpusListing:
         found = "a file" if corpus.exists() else "nothing"
         stop = problem("fatal", None, corpus, "the folder of a corpus", found)
         raise CorpusError(str(stop), [stop])
+    return dataclasses.replace(_listed(corpus, settings), note=_note(corpus))
+
+
+def _note(corpus: Path) -> str:
+    mark = corpus / SYNTHETIC_MARK
+    if not mark.is_file():
+        return ""
+    first = mark.read_text(encoding="utf-8", errors="replace").strip().partition("\n")[0].strip()
+    return first if "synthetic" in first.lower() else f"Synthetic corpus. {first}".strip()
+
+
+def _listed(corpus: Path, settings: IngestSettings) -> CorpusListing:
     own = corpus / NAME
     manifest = settings.manifest or (own if own.is_file() else None)
     if manifest is not None:

@@ -118,8 +118,8 @@ def _file_problems(manifest: Path, recording: CorpusRecording) -> list[Problem]:
         for what, path in files
         if path is not None and not path.is_file()
     ]
-    for what, value in (("ratings", recording.ratings), ("partition", recording.partition)):
-        if value is None:
-            found = "none: predicted, never scored"
-            problems.append(problem("warning", name, manifest, f"{what} of this recording", found, line=line))
+    if (recording.ratings is None) != (recording.partition is None):  # with neither it is plainly there to be predicted
+        what = "ratings" if recording.ratings is None else "partition"
+        found = "none: predicted, never scored"
+        problems.append(problem("warning", name, manifest, f"{what} of this recording", found, line=line))
     return problems

@@ -78,6 +78,11 @@ def read_recordings(store: Store) -> list[Recording]:
     return [Recording(**row) for row in table.to_pylist()]
 
 
+def read_corpus_note(store: Store) -> str:
+    """What every report on this store must say of its corpus, such as that it is synthetic; "" if there is nothing."""
+    return (read_provenance(store.recordings) or {}).get("corpus_note", "")
+
+
 def recordings_table(recordings: Sequence[Recording]) -> pa.Table:
     """The rows as `schemas.tables.RECORDINGS`, sorted by id."""
     rows = [asdict(recording) for recording in sorted(recordings, key=lambda recording: recording.recording_id)]

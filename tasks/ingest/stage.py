@@ -285,7 +285,11 @@ def _with_audio(row: Recording, path: Path | None, info: AudioInfo | None) -> Re
 
 def _write_recordings(rows: Sequence[Recording], plan: IngestPlan, store: Store, settings: IngestSettings) -> None:
     key = stage_key(STAGE, STAGE_VERSION, {"dimension": settings.dimension}, [recording_key(row) for row in rows])
-    extra = {"layout": plan.listing.layout, "partitions_from": plan.listing.partitions_from}
+    extra = {
+        "layout": plan.listing.layout,
+        "partitions_from": plan.listing.partitions_from,
+        "corpus_note": plan.listing.note,
+    }
     provenance = Provenance(stage=STAGE, stage_key=key, decoder_version=DECODER_VERSION, extra=extra)
     found = read_provenance(store.recordings)
     if found is not None and tuple(rows) == plan.rows and {**extra, "stage_key": key}.items() <= found.items():

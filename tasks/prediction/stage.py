@@ -49,7 +49,7 @@ def predict(
     if not stale:
         return PredictSummary(model_id=card.model_id, recordings=0, seconds=0.0)
     predictor = _predictor(store, card, resolve_device(settings.device))
-    with cpu_threads(settings.num_threads), track(f"predictions {card.model_id}", len(stale), "recordings") as bar:
+    with cpu_threads(settings.num_threads), track(f"predict {card.name}", len(stale), "recordings") as bar:
         for recording in stale:
             _predict_one(store, recording.recording_id, card, settings, predictor)
             bar.advance()

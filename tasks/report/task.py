@@ -9,6 +9,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from tasks.ingest.recordings import read_corpus_note
 from tasks.report.stage import ReportFiles, ReportRow, write_report
 from tasks.store.layout import Store
 
@@ -16,11 +17,11 @@ ARTIFACT_KEY = "affectflow-report"
 
 
 @task(name="write-report", task_run_name="report {title}", tags=["report"], cache_policy=NO_CACHE)
-def write_report_task(
-    store: Path, rows: Sequence[ReportRow], title: str, protocol: str, note: str, dimension: str
-) -> ReportFiles:
+def write_report_task(store: Path, rows: Sequence[ReportRow], title: str, protocol: str, dimension: str) -> ReportFiles:
     """See `tasks.report.stage.write_report`."""
-    files = write_report(Store(store), rows=rows, title=title, protocol=protocol, corpus_note=note, dimension=dimension)
+    where = Store(store)
+    note = read_corpus_note(where)
+    files = write_report(where, rows=rows, title=title, protocol=protocol, corpus_note=note, dimension=dimension)
     create_markdown_artifact(
         markdown=files.markdown.read_text(encoding="utf-8"), key=ARTIFACT_KEY, description=f"{title}: {files.html}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,18 +20,19 @@ def writing(root: Path) -> Iterator[None]:
         StoreLockedError: another process holds it.
         StoreError: the store's folder cannot be made or written.
     """
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / ".lock", timeout=0, is_singleton=True, thread_local=False)
-        with lock:
-            owner = root / ".lock-owner"
+    owner = root / ".lock-owner"
+    with ExitStack() as held:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(root / ".lock", timeout=0, is_singleton=True, thread_local=False))
             owner.write_text(f"{os.getpid()}\n", encoding="utf-8")
-            yield
-    except Timeout as error:
-        owner = root / ".lock-owner"
-        pid = owner.read_text(encoding="utf-8").strip() if owner.exists() else "unknown"
-        raise StoreLockedError(
-            f"{root}: process {pid} is writing this store; wait for it to end, or use another --store"
-        ) from error
-    except PermissionError as error:
-        raise StoreError(f"{root}: cannot be written ({error}); fix its permissions or use another --store") from error
+        except Timeout as error:
+            pid = owner.read_text(encoding="utf-8").strip() if owner.exists() else "unknown"
+            raise StoreLockedError(
+                f"{root}: process {pid} is writing this store; wait for it to end, or use another --store"
+            ) from error
+        except OSError as error:
+            raise StoreError(
+                f"{root}: cannot be written ({error}); fix its permissions or use another --store"
+            ) from error
+        yield

@@ -71,17 +71,19 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: the folder cannot be written (full disk, read-only, no permission).
     """
-    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
+    unfinished = ".tmp" if path.suffix == ".parquet" else ""  # other readers' *.parquet takes in dot files
+    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}{unfinished}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written ({error}); free space or fix the permissions, then run again"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

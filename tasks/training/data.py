@@ -94,7 +94,7 @@ def load_chips(
         scratch: the file; replaced if it exists.
 
     Raises:
-        TrainingError: no frame has both a face and a label.
+        TrainingError: no frame has both a face and a label, or the network wants colour of gray chips.
     """
     owners = rated_by(recording_ids, swapped=settings.swap_ratings)
     chosen: list[npt.NDArray[np.bool_]] = []
@@ -114,9 +114,11 @@ def load_chips(
     with track("reading chips", total, "chips") as bar:
         for recording_id, use in zip(owners, chosen, strict=True):
             for chips in chip_batches(store.frames(recording_id), use):
-                pixels[filled : filled + len(chips)] = network_pixels(
-                    chips, size=network.input_size, colour=network.colour
-                )
+                try:
+                    seen = network_pixels(chips, size=network.input_size, colour=network.colour)
+                except ValueError as error:
+                    raise TrainingError(f"{store.frames(recording_id)}: {error}") from error
+                pixels[filled : filled + len(chips)] = seen
                 filled += len(chips)
                 bar.advance(len(chips))
     return ChipSet(pixels, np.concatenate(labels))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from models.losses import masked_mse
@@ -149,8 +149,9 @@ def _save(
         if buffer is not None:
             tensors[f"momentum.{name}"] = buffer
     metadata = {"history": json.dumps([record.model_dump() for record in history])}
-    with replacing(checkpoint) as temporary:
-        save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, temporary, metadata)
+    data = save({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, metadata)
+    with replacing(checkpoint) as temporary:  # save_file would make it private, and a full disk no OSError
+        temporary.write_bytes(data)
 
 
 def _resume(

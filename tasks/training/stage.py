@@ -85,7 +85,7 @@ def _train_cnn(
             batches_per_epoch=-(-len(train.labels) // settings.batch_size),
             dev_ccc=functools.partial(_cnn_dev_ccc, network, dev, device),
         )
-        history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"training {settings.name}")
+        history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"train {settings.name}")
     finally:
         for scratch in work.glob("chips-*.npy"):
             scratch.unlink()
@@ -148,7 +148,7 @@ def _train_rnn(
         batches_per_epoch=-(-len(windows) // settings.batch_size),
         dev_ccc=functools.partial(_rnn_dev_ccc, network, dev, dev_labels, settings.network.window),
     )
-    history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"training {settings.name}")
+    history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"train {settings.name}")
     return network, history
 
 

@@ -1,4 +1,4 @@
-"""A store without videos: chips whose brightness tells the hidden valence, so that a tiny network learns it at once."""
+"""A store without videos: chips whose light tells the hidden valence, so that a tiny network learns it at once."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ FACES = FacesSettings()
 
 CNN = CnnTraining(
     name="tiny-cnn",
-    network=KhorramiCnnSettings(input_size=48, colour="gray", kernel_size=3, widths=(4, 8, 16), dropout=0.1),
+    network=KhorramiCnnSettings(input_size=48, colour="gray", kernel_size=3, widths=(8, 8, 16), dropout=0.1),
     normalisation="mean",
-    augmentation=Augmentation(shift_pixels=2, flip=0.5),
-    batch_size=32,
-    learning_rate=0.02,
+    augmentation=Augmentation(shift_pixels=1, flip=0.5),
+    batch_size=16,
+    learning_rate=0.01,
     clip_norm=1.0,
     max_epochs=6,
     patience=6,
@@ -99,12 +99,11 @@ def rating_of(rater: str, hidden: FloatArray) -> FloatArray:
 
 
 def chips_of(fake: Fake, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """`[frame, 96, 96, 3]`: a noisy disc on noisy gray, both as bright as the hidden valence says."""
+    """`[frame, 96, 96, 3]`: noisy gray, lit from above where the hidden valence is high and from below where low."""
     rng = np.random.default_rng([seed, sum(map(ord, fake.recording_id))])
     hidden = hidden_valence(fake, fake.num_frames)
-    rows, columns = np.mgrid[:96, :96]
-    disc = (rows - 48) ** 2 + (columns - 48) ** 2 < 900
-    base = 120 + 90 * hidden[:, None, None] * np.where(disc, 1.0, 0.6)
+    light = np.where(np.arange(96) < 48, 1.0, -1.0)[:, None]
+    base = 120 + 120 * hidden[:, None, None] * light
     noise = rng.normal(0, 8, (fake.num_frames, 12, 12)).repeat(8, axis=1).repeat(8, axis=2)
     gray = np.clip(base + noise, 0, 255)
     return np.stack([gray, gray * 0.9, gray * 0.8], axis=-1).astype(np.uint8)

@@ -117,15 +117,22 @@ def test_empty_corpora(tmp_path: Path, make: str) -> None:
 
 
 def test_manifest(tmp_path: Path) -> None:
-    rows = ("take 1;Anna;a.mp4;a.csv;train;1:9;a.csv", "", "B2;Ben;b.mp4;;;;")
+    rows = ("take 1;Anna;a.mp4;a.csv;train;1:9;a.csv", "", "B2;Ben;b.mp4;;;;", "C3;Cleo;b.mp4;a.csv;;1:9;")
     corpus = manifest(tmp_path / "c", *rows, header="Recording ; subject;video;ratings;partition;scale;audio")
     listing = listed(corpus)
-    first, second = listing.recordings
+    first, second, _ = listing.recordings
     assert (first.recording_id, first.recording_id_original, first.line) == ("take-1", "take 1", 2)
     assert (first.video, first.audio, first.ratings) == (corpus / "a.mp4", corpus / "a.csv", corpus / "a.csv")
     assert (first.partition, first.scale, first.subject_id) == ("train", (1, 9), "Anna")
     assert (second.partition, second.ratings, second.audio, second.line) == (None, None, None, 4)
-    assert [(one.recording_id, one.severity, one.line) for one in listing.problems] == [("B2", "warning", 4)] * 2
+    assert [(one.recording_id, one.severity, one.line) for one in listing.problems] == [("C3", "warning", 5)]
+
+
+def test_a_synthetic_corpus_says_so_in_the_store(recola: Callable[..., Path], tmp_path: Path) -> None:
+    corpus = recola("P16")
+    assert listed(corpus).note == ""
+    (corpus / "SYNTHETIC.txt").write_text("Made by a program.\nMore of it.\n", encoding="utf-8")
+    assert listed(corpus).note == "Synthetic corpus. Made by a program."
 
 
 def test_manifest_elsewhere(tmp_path: Path) -> None:

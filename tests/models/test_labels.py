@@ -1,0 +1,143 @@
+"""Labels meet frames by time: beside loops over every pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.labels import labels_at_frames, median_step, nearest, predictions_at_labels
+
+FloatArray = npt.NDArray[np.float64]
+
+TICKS = st.lists(st.integers(0, 400), min_size=1, max_size=25, unique=True).map(sorted)
+
+
+def naive_nearest(times: FloatArray, wanted: float, tolerance: float) -> int:
+    """Smallest distance wins, the earlier of two equal ones; times are whole milliseconds here."""
+    distances = [round(abs(time - wanted), 9) for time in times]
+    best = distances.index(min(distances))
+    return best if distances[best] <= round(tolerance, 9) else -1
+
+
+@given(ticks=TICKS, wanted=st.lists(st.integers(-20, 420), max_size=10), tolerance=st.integers(0, 50))
+def test_nearest_is_that_of_a_loop(ticks: list[int], wanted: list[int], tolerance: int) -> None:
+    times, queries = np.array(ticks) / 1000, np.array(wanted) / 1000
+    found = nearest(times, queries, tolerance_seconds=tolerance / 1000)
+    assert found.tolist() == [naive_nearest(times, query, tolerance / 1000) for query in queries]
+
+
+def test_ties_go_to_the_earlier() -> None:
+    times = np.arange(10) * 0.04
+    middles = times[:-1] + 0.02
+    np.testing.assert_array_equal(nearest(times, middles, tolerance_seconds=0.02), np.arange(9))
+    shifted = times + 7 / 30  # the same halves, not representable: within a nanosecond they are ties still
+    np.testing.assert_array_equal(nearest(shifted, middles + 7 / 30, tolerance_seconds=0.02), np.arange(9))
+    assert nearest(times, np.array([0.0201]), tolerance_seconds=0.02).tolist() == [1]
+    assert nearest(times, np.array([-0.02, -0.021, 0.381]), tolerance_seconds=0.02).tolist() == [0, -1, -1]
+    assert nearest(np.empty(0), np.array([1.0]), tolerance_seconds=1).tolist() == [-1]
+
+
+def test_median_step() -> None:
+    assert median_step(np.array([0.0, 0.04, 0.08, 5.0])) == pytest.approx(0.04)
+    assert median_step(np.array([1.0])) == 0.0
+
+
+def test_recolas_last_label_stays_unmatched() -> None:
+    """7,501 labels from 0 to 300 s, 7,500 frames: all frames labelled in order, one label left over."""
+    label_times, frame_times = np.round(np.arange(7501) * 0.04, 2), np.arange(7500) / 25
+    labels = np.arange(7501, dtype=np.float64)[:, None]
+    at_frames = labels_at_frames(frame_times, label_times, labels)
+    np.testing.assert_array_equal(at_frames[:, 0], np.arange(7500))
+    at_labels = predictions_at_labels(label_times, frame_times, np.arange(7500, dtype=np.float64)[:, None])
+    np.testing.assert_array_equal(at_labels[:7500, 0], np.arange(7500))
+    assert np.isnan(at_labels[:, 0]).sum() == 1
+    assert np.isnan(at_labels[7500, 0])
+
+
+def test_frames_that_start_late_keep_their_time() -> None:
+    label_times = np.arange(100) * 0.04
+    frame_times = 0.4 + np.arange(80) * 0.04
+    found = labels_at_frames(frame_times, label_times, label_times[:, None])
+    np.testing.assert_allclose(found[:, 0], frame_times, atol=1e-9)
+
+
+def test_dropped_frames_shift_nothing() -> None:
+    label_times = np.arange(200) * 0.04
+    frame_times = np.delete(np.arange(200) * 0.04, np.arange(50, 90))
+    found = labels_at_frames(frame_times, label_times, label_times[:, None])
+    np.testing.assert_allclose(found[:, 0], frame_times, atol=1e-9)
+    back = predictions_at_labels(label_times, frame_times, frame_times[:, None])
+    assert np.isnan(back[50:90, 0]).all()
+    np.testing.assert_allclose(back[:50, 0], label_times[:50], atol=1e-9)
+
+
+@pytest.mark.parametrize("delay", [0.4, 2.0])
+def test_delay_directions(delay: float) -> None:
+    """A rater who answers `delay` late: the label at t + delay belongs to the frame at t, and back again."""
+    times = np.arange(250) * 0.04
+    face = np.sin(times)
+    said = np.sin(times - delay)  # the rating shows what the face showed `delay` earlier
+    at_frames = labels_at_frames(times, times, said[:, None], delay_seconds=delay)[:, 0]
+    steps = round(delay / 0.04)
+    np.testing.assert_allclose(at_frames[: 250 - steps], face[: 250 - steps], atol=1e-9)
+    assert np.isnan(at_frames[250 - steps :]).all()
+    at_labels = predictions_at_labels(times, times, face[:, None], delay_seconds=delay)[:, 0]
+    np.testing.assert_allclose(at_labels[steps:], said[steps:], atol=1e-9)
+    assert np.isnan(at_labels[:steps]).all()
+
+
+def test_sparse_labels_are_interpolated_inside_their_range() -> None:
+    frame_times = np.arange(100) / 25
+    label_times = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
+    labels = np.column_stack([label_times**2, -label_times])
+    labels[2, 1] = np.nan
+    found = labels_at_frames(frame_times, label_times, labels)
+    for time, row in zip(frame_times, found, strict=True):
+        inside = 0.5 <= time <= 3.0
+        assert np.isnan(row).tolist() == [not inside] * 2
+        if inside:
+            k = min(int((time - 0.5) / 0.5), 4)
+            low, high = label_times[k], label_times[k + 1]
+            weight = (time - low) / (high - low)
+            assert row[0] == pytest.approx((1 - weight) * low**2 + weight * high**2, abs=1e-9)
+            assert row[1] == pytest.approx(-time, abs=1e-9)  # over the missing one
+
+
+def test_dense_labels_are_not_interpolated() -> None:
+    frame_times, label_times = np.arange(10) / 25, np.arange(40) / 100
+    labels = (label_times**2)[:, None]
+    labels[8] = np.nan
+    found = labels_at_frames(frame_times, label_times, labels)[:, 0]
+    expected = np.array([label_times[4 * k] ** 2 for k in range(10)])
+    expected[2] = np.nan
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_label_serves_frames_half_its_step_and_a_millisecond_away() -> None:
+    label_times, labels = np.arange(5) * 0.04, np.arange(5.0)[:, None]
+    frame_times = np.array([0.16 + 0.0209, 0.16 + 0.0211])
+    found = labels_at_frames(np.concatenate([np.arange(4) * 0.04, frame_times[:1]]), label_times, labels)
+    assert found[-1, 0] == 4.0
+    found = labels_at_frames(np.concatenate([np.arange(4) * 0.04, frame_times[1:]]), label_times, labels)
+    assert np.isnan(found[-1, 0])
+
+
+def test_scoring_uses_every_label_once_against_the_nearest_frame() -> None:
+    rng = np.random.default_rng(11)
+    frame_times = np.cumsum(rng.integers(20, 60, 80)) / 1000
+    label_times = np.arange(60) * 0.05
+    predictions = rng.normal(size=(80, 2))
+    found = predictions_at_labels(label_times, frame_times, predictions)
+    tolerance = float(np.median(np.diff(frame_times))) / 2
+    for row, time in zip(found, label_times, strict=True):
+        k = naive_nearest(frame_times, time, tolerance)
+        np.testing.assert_array_equal(row, predictions[k] if k >= 0 else [np.nan, np.nan])
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert np.isnan(labels_at_frames(np.arange(3) / 25, np.empty(0), np.empty((0, 2)))).all()
+    assert labels_at_frames(np.empty(0), np.arange(3) / 25, np.zeros((3, 2))).shape == (0, 2)
+    assert np.isnan(predictions_at_labels(np.arange(3) / 25, np.empty(0), np.empty((0, 2)))).all()
