@@ -75,7 +75,8 @@ def ingest(
         run = IngestRun(corpus=corpus, store=store, manifest=manifest, partitions=partitions, preset=config)
         summary = ingest_recordings(run)
         _show_problems(summary.problems, _console(as_json))
-        return {**_plain(summary), "failed": summary.failed}
+        said = f"{summary.recordings} recordings in {store}: {summary.ingested} new or changed, {summary.failed} failed"
+        return {**dataclasses.asdict(summary), "said": f"{said}\nnext: affectflow faces --store {store}"}
 
     _command(work, as_json)
 
@@ -90,11 +91,14 @@ def faces(
     """Decode, detect and align: one row in `frames` for every decoded frame."""
 
     def work() -> dict[str, Any]:
+        from flows import results
         from flows.extract_faces import extract_faces
         from schemas.runs import FacesRun
+        from tasks.store.layout import existing_store
 
+        existing_store(store)
         failed = extract_faces(FacesRun(store=store, workers=workers, preset=config))
-        return {"store": str(store), "failed": failed}
+        return {**results.faces_in(store), "failed": failed}
 
     _command(work, as_json)
 
@@ -113,11 +117,14 @@ def train(
     """Fit one model: a CNN on chips, or an RNN on features. Goes on from its last epoch if it was stopped."""
 
     def work() -> dict[str, Any]:
+        from flows import results
         from flows.train_model import train_model
         from schemas.runs import TrainRun
+        from tasks.store.layout import existing_store
 
+        existing_store(store)
         card = train_model(TrainRun(store=store, config=config, features_model=features_model))
-        return {"model_id": card.model_id, "best_epoch": card.best_epoch, "dev_ccc": card.dev_ccc}
+        return results.training_of(store, card)
 
     _command(work, as_json)
 
@@ -134,8 +141,13 @@ def features(
     def work() -> dict[str, Any]:
         from flows.extract_features import extract_features
         from schemas.runs import ModelRun
+        from tasks.store.cards import read_card
+        from tasks.store.layout import existing_store
 
-        return _plain(extract_features(ModelRun(store=store, model=model, preset=config)))
+        read_card(existing_store(store), model)
+        summary = extract_features(ModelRun(store=store, model=model, preset=config))
+        said = f"{summary.model_id}: features of {summary.recordings} recordings, {summary.frames} frames"
+        return {**dataclasses.asdict(summary), "said": said}
 
     _command(work, as_json)
 
@@ -152,8 +164,13 @@ def predict(
     def work() -> dict[str, Any]:
         from flows.predict_valence import predict_valence
         from schemas.runs import ModelRun
+        from tasks.store.cards import read_card
+        from tasks.store.layout import existing_store
 
-        return _plain(predict_valence(ModelRun(store=store, model=model, preset=config)))
+        read_card(existing_store(store), model)
+        summary = predict_valence(ModelRun(store=store, model=model, preset=config))
+        said = f"{summary.model_id}: predictions of {summary.recordings} recordings"
+        return {**dataclasses.asdict(summary), "said": f"{said}\nnext: affectflow evaluate --store {store}"}
 
     _command(work, as_json)
 
@@ -171,7 +188,9 @@ def evaluate(
         from flows import results
         from flows.evaluate_predictions import evaluate_predictions
         from schemas.runs import EvaluateRun
+        from tasks.store.layout import existing_store
 
+        existing_store(store)
         run = EvaluateRun(store=store, models=tuple(model or ()), preset=config)
         files = evaluate_predictions(run)
         return results.show_evaluation(run, files.html, _console(as_json))
@@ -234,8 +253,11 @@ def _command(work: Callable[[], dict[str, Any]], as_json: bool) -> None:
     except KeyboardInterrupt as error:
         errors.print("stopped; run the same command again to go on from here")
         raise typer.Exit(130) from error
+    said = result.pop("said", None)
     if as_json:
         typer.echo(json.dumps(result, default=_json))
+    elif said:
+        typer.echo(said)
     if result.get("failed"):
         errors.print(f"[bold yellow]failed:[/] {result['failed']} (why: the failures table of the store)")
         raise typer.Exit(1)
@@ -258,10 +280,6 @@ def _show_problems(problems: Any, console: Console) -> None:
 
     if problems:
         console.print(problems_table(problems))
-
-
-def _plain(summary: Any) -> dict[str, Any]:
-    return dataclasses.asdict(summary)
 
 
 def _json(value: Any) -> Any:

@@ -11,12 +11,16 @@ from flows.plan import plan_pipeline
 from flows.presets import settings_of
 from flows.scoring import Scoring, cards_with_predictions, scoring_of
 from flows.terminal import failures_table, problems_table, scores_table
+from schemas.cards import ModelCard
+from schemas.presets import conf_dir
 from schemas.runs import EvaluateRun, PipelineRun
+from schemas.tables import frames_schema
 from tasks.ingest.plan import plan_ingest
-from tasks.ingest.recordings import read_corpus_note
+from tasks.ingest.recordings import read_corpus_note, read_recordings
 from tasks.store.cards import read_card, read_cards
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
+from tasks.store.parts import read_table
 
 
 def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
@@ -90,4 +94,38 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
             for row in table.rows
         ],
         "failed": sorted({failure["recording_id"] for failure in failures}),
+    }
+
+
+def faces_in(root: Path) -> dict[str, Any]:
+    """Frames and faces of every recording, from the store."""
+    store = Store(root)
+    counts = {}
+    for recording in read_recordings(store):
+        if any(store.frames(recording.recording_id).glob("part-*.parquet")):
+            table = read_table(store.frames(recording.recording_id), frames_schema("rgb96"), ["face_valid"])
+            valid = table["face_valid"].to_numpy(zero_copy_only=False)
+            counts[recording.recording_id] = {"frames": int(valid.size), "faces": int(valid.sum())}
+    frames, faces = (sum(count[name] for count in counts.values()) for name in ("frames", "faces"))
+    share = 100 * faces / frames if frames else 0.0
+    said = f"{len(counts)} recordings, {frames} frames, a face in {share:.1f} % of them"
+    return {"store": str(root), "recordings": counts, "said": f"{said}\n{_next_training(root)}"}
+
+
+def _next_training(root: Path) -> str:
+    return f"next: affectflow train --store {root} --config {conf_dir() / 'khorrami-cnn.toml'}"
+
+
+def training_of(root: Path, card: ModelCard) -> dict[str, Any]:
+    """What a training came to, and the command that follows."""
+    said = (
+        f"{card.model_id}: {card.num_parameters:,} parameters, {len(card.raters)} raters, "
+        f"epoch {card.best_epoch + 1} of {len(card.history)}, dev CCC {card.dev_ccc:.3f} (selected on dev)"
+    )
+    following = "features" if card.input == "chips" else "predict"
+    return {
+        "model_id": card.model_id,
+        "best_epoch": card.best_epoch,
+        "dev_ccc": card.dev_ccc,
+        "said": f"{said}\nnext: affectflow {following} --store {root} --model {card.model_id}",
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.errors import StoreError
+
 
 @dataclass(frozen=True)
 class Store:
@@ -56,6 +58,18 @@ class Store:
 
     def predictions(self, model_id: str, recording_id: str) -> Path:
         return self.root / "predictions" / model_id / recording_id / part_name(0)
+
+
+def existing_store(root: Path) -> Store:
+    """The store at `root`.
+
+    Raises:
+        StoreError: nothing has been ingested there.
+    """
+    store = Store(root)
+    if not store.recordings.exists():
+        raise StoreError(f"{root}: no store there; run `affectflow ingest CORPUS --store {root}` first")
+    return store
 
 
 def part_name(number: int) -> str:

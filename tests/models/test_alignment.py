@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import optimize
-from skimage.transform import SimilarityTransform, resize
+from skimage.transform import SimilarityTransform
 
 from models.alignment import TEMPLATE_48, similarity_transform, template
 
@@ -78,7 +78,6 @@ def test_templates_scale_as_pictures_do() -> None:
     for (x, y), wanted in zip(template(96), template(48), strict=True):
         dot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 18)
         small = dot.reshape(48, 2, 48, 2).mean(axis=(1, 3))
-        np.testing.assert_allclose(small, resize(dot, (48, 48), order=1, anti_aliasing=False), atol=1e-6)
         at = np.mgrid[:48, :48]
         centroid = [(at[1] * small).sum() / small.sum(), (at[0] * small).sum() / small.sum()]
         np.testing.assert_allclose(centroid, wanted, atol=0.02)

@@ -12,6 +12,12 @@ from models.labels import labels_at_frames, median_step, nearest, predictions_at
 
 FloatArray = npt.NDArray[np.float64]
 
+
+def ticks(count: int) -> FloatArray:
+    """0, 1, 2, ... as float64."""
+    return np.arange(count, dtype=np.float64)
+
+
 TICKS = st.lists(st.integers(0, 400), min_size=1, max_size=25, unique=True).map(sorted)
 
 
@@ -22,19 +28,19 @@ def naive_nearest(times: FloatArray, wanted: float, tolerance: float) -> int:
     return best if distances[best] <= round(tolerance, 9) else -1
 
 
-@given(ticks=TICKS, wanted=st.lists(st.integers(-20, 420), max_size=10), tolerance=st.integers(0, 50))
-def test_nearest_is_that_of_a_loop(ticks: list[int], wanted: list[int], tolerance: int) -> None:
-    times, queries = np.array(ticks) / 1000, np.array(wanted) / 1000
+@given(millis=TICKS, wanted=st.lists(st.integers(-20, 420), max_size=10), tolerance=st.integers(0, 50))
+def test_nearest_is_that_of_a_loop(millis: list[int], wanted: list[int], tolerance: int) -> None:
+    times, queries = np.array(millis, dtype=np.float64) / 1000, np.array(wanted, dtype=np.float64) / 1000
     found = nearest(times, queries, tolerance_seconds=tolerance / 1000)
     assert found.tolist() == [naive_nearest(times, query, tolerance / 1000) for query in queries]
 
 
 def test_ties_go_to_the_earlier() -> None:
-    times = np.arange(10) * 0.04
+    times = ticks(10) * 0.04
     middles = times[:-1] + 0.02
-    np.testing.assert_array_equal(nearest(times, middles, tolerance_seconds=0.02), np.arange(9))
+    np.testing.assert_array_equal(nearest(times, middles, tolerance_seconds=0.02), ticks(9))
     shifted = times + 7 / 30  # the same halves, not representable: within a nanosecond they are ties still
-    np.testing.assert_array_equal(nearest(shifted, middles + 7 / 30, tolerance_seconds=0.02), np.arange(9))
+    np.testing.assert_array_equal(nearest(shifted, middles + 7 / 30, tolerance_seconds=0.02), ticks(9))
     assert nearest(times, np.array([0.0201]), tolerance_seconds=0.02).tolist() == [1]
     assert nearest(times, np.array([-0.02, -0.021, 0.381]), tolerance_seconds=0.02).tolist() == [0, -1, -1]
     assert nearest(np.empty(0), np.array([1.0]), tolerance_seconds=1).tolist() == [-1]
@@ -47,26 +53,26 @@ def test_median_step() -> None:
 
 def test_recolas_last_label_stays_unmatched() -> None:
     """7,501 labels from 0 to 300 s, 7,500 frames: all frames labelled in order, one label left over."""
-    label_times, frame_times = np.round(np.arange(7501) * 0.04, 2), np.arange(7500) / 25
+    label_times, frame_times = np.round(ticks(7501) * 0.04, 2).astype(np.float64), ticks(7500) / 25
     labels = np.arange(7501, dtype=np.float64)[:, None]
     at_frames = labels_at_frames(frame_times, label_times, labels)
-    np.testing.assert_array_equal(at_frames[:, 0], np.arange(7500))
+    np.testing.assert_array_equal(at_frames[:, 0], ticks(7500))
     at_labels = predictions_at_labels(label_times, frame_times, np.arange(7500, dtype=np.float64)[:, None])
-    np.testing.assert_array_equal(at_labels[:7500, 0], np.arange(7500))
+    np.testing.assert_array_equal(at_labels[:7500, 0], ticks(7500))
     assert np.isnan(at_labels[:, 0]).sum() == 1
     assert np.isnan(at_labels[7500, 0])
 
 
 def test_frames_that_start_late_keep_their_time() -> None:
-    label_times = np.arange(100) * 0.04
-    frame_times = 0.4 + np.arange(80) * 0.04
+    label_times = ticks(100) * 0.04
+    frame_times = 0.4 + ticks(80) * 0.04
     found = labels_at_frames(frame_times, label_times, label_times[:, None])
     np.testing.assert_allclose(found[:, 0], frame_times, atol=1e-9)
 
 
 def test_dropped_frames_shift_nothing() -> None:
-    label_times = np.arange(200) * 0.04
-    frame_times = np.delete(np.arange(200) * 0.04, np.arange(50, 90))
+    label_times = ticks(200) * 0.04
+    frame_times = np.delete(ticks(200) * 0.04, np.arange(50, 90))
     found = labels_at_frames(frame_times, label_times, label_times[:, None])
     np.testing.assert_allclose(found[:, 0], frame_times, atol=1e-9)
     back = predictions_at_labels(label_times, frame_times, frame_times[:, None])
@@ -77,7 +83,7 @@ def test_dropped_frames_shift_nothing() -> None:
 @pytest.mark.parametrize("delay", [0.4, 2.0])
 def test_delay_directions(delay: float) -> None:
     """A rater who answers `delay` late: the label at t + delay belongs to the frame at t, and back again."""
-    times = np.arange(250) * 0.04
+    times = ticks(250) * 0.04
     face = np.sin(times)
     said = np.sin(times - delay)  # the rating shows what the face showed `delay` earlier
     at_frames = labels_at_frames(times, times, said[:, None], delay_seconds=delay)[:, 0]
@@ -90,7 +96,7 @@ def test_delay_directions(delay: float) -> None:
 
 
 def test_sparse_labels_are_interpolated_inside_their_range() -> None:
-    frame_times = np.arange(100) / 25
+    frame_times = ticks(100) / 25
     label_times = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
     labels = np.column_stack([label_times**2, -label_times])
     labels[2, 1] = np.nan
@@ -107,7 +113,7 @@ def test_sparse_labels_are_interpolated_inside_their_range() -> None:
 
 
 def test_dense_labels_are_not_interpolated() -> None:
-    frame_times, label_times = np.arange(10) / 25, np.arange(40) / 100
+    frame_times, label_times = ticks(10) / 25, ticks(40) / 100
     labels = (label_times**2)[:, None]
     labels[8] = np.nan
     found = labels_at_frames(frame_times, label_times, labels)[:, 0]
@@ -117,18 +123,18 @@ def test_dense_labels_are_not_interpolated() -> None:
 
 
 def test_a_label_serves_frames_half_its_step_and_a_millisecond_away() -> None:
-    label_times, labels = np.arange(5) * 0.04, np.arange(5.0)[:, None]
+    label_times, labels = ticks(5) * 0.04, np.arange(5.0)[:, None]
     frame_times = np.array([0.16 + 0.0209, 0.16 + 0.0211])
-    found = labels_at_frames(np.concatenate([np.arange(4) * 0.04, frame_times[:1]]), label_times, labels)
+    found = labels_at_frames(np.concatenate([ticks(4) * 0.04, frame_times[:1]]), label_times, labels)
     assert found[-1, 0] == 4.0
-    found = labels_at_frames(np.concatenate([np.arange(4) * 0.04, frame_times[1:]]), label_times, labels)
+    found = labels_at_frames(np.concatenate([ticks(4) * 0.04, frame_times[1:]]), label_times, labels)
     assert np.isnan(found[-1, 0])
 
 
 def test_scoring_uses_every_label_once_against_the_nearest_frame() -> None:
     rng = np.random.default_rng(11)
-    frame_times = np.cumsum(rng.integers(20, 60, 80)) / 1000
-    label_times = np.arange(60) * 0.05
+    frame_times = np.cumsum(rng.integers(20, 60, 80)).astype(np.float64) / 1000
+    label_times = ticks(60) * 0.05
     predictions = rng.normal(size=(80, 2))
     found = predictions_at_labels(label_times, frame_times, predictions)
     tolerance = float(np.median(np.diff(frame_times))) / 2
@@ -138,6 +144,6 @@ def test_scoring_uses_every_label_once_against_the_nearest_frame() -> None:
 
 
 def test_nothing_in_nothing_out() -> None:
-    assert np.isnan(labels_at_frames(np.arange(3) / 25, np.empty(0), np.empty((0, 2)))).all()
-    assert labels_at_frames(np.empty(0), np.arange(3) / 25, np.zeros((3, 2))).shape == (0, 2)
-    assert np.isnan(predictions_at_labels(np.arange(3) / 25, np.empty(0), np.empty((0, 2)))).all()
+    assert np.isnan(labels_at_frames(ticks(3) / 25, np.empty(0), np.empty((0, 2)))).all()
+    assert labels_at_frames(np.empty(0), ticks(3) / 25, np.zeros((3, 2))).shape == (0, 2)
+    assert np.isnan(predictions_at_labels(ticks(3) / 25, np.empty(0), np.empty((0, 2)))).all()

@@ -28,10 +28,10 @@ def exact_ccc(x: FloatArray, y: FloatArray) -> Fraction:
     """Lin 1989 with population variances, without rounding."""
     a, b = [Fraction(float(v)) for v in x], [Fraction(float(v)) for v in y]
     n = len(a)
-    mean_a, mean_b = sum(a) / n, sum(b) / n
+    mean_a, mean_b = sum(a, Fraction(0)) / n, sum(b, Fraction(0)) / n
     var_a, var_b = sum((v - mean_a) ** 2 for v in a) / n, sum((v - mean_b) ** 2 for v in b) / n
     covariance = sum((v - mean_a) * (w - mean_b) for v, w in zip(a, b, strict=True)) / n
-    return 2 * covariance / (var_a + var_b + (mean_a - mean_b) ** 2)
+    return Fraction(2 * covariance) / Fraction(var_a + var_b + (mean_a - mean_b) ** 2)
 
 
 def scored(x: FloatArray, y: FloatArray) -> tuple[float, float, float]:

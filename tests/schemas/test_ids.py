@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import example, given
@@ -39,12 +40,13 @@ def test_names_people_give(name: str, slug: str) -> None:
 @example("a" * 63 + " é")
 def test_every_slug_is_an_id_and_its_own_slug(name: str) -> None:
     assert is_recording_id(name) == (CONTRACT.match(name) is not None)
-    try:
-        slug = slug_recording_id(name)
-    except SettingsError as error:
-        assert repr(name) in str(error)
-        assert not re.search(r"[A-Za-z0-9]", name)
+    folded = unicodedata.normalize("NFKD", name)
+    if not re.search(r"[A-Za-z0-9]", folded):
+        with pytest.raises(SettingsError) as caught:
+            slug_recording_id(name)
+        assert repr(name) in str(caught.value)
         return
+    slug = slug_recording_id(name)
     assert CONTRACT.match(slug)
     assert slug_recording_id(slug) == slug
     if is_recording_id(name):

@@ -101,7 +101,7 @@ def test_every_wrong_value_is_told_at_once(tmp_path: Path) -> None:
 def test_a_missing_file_lists_the_presets(tmp_path: Path) -> None:
     for load in (load_pipeline, load_training):
         with pytest.raises(SettingsError) as caught:
-            load(tmp_path / "none.toml")  # type: ignore[operator]
+            load(tmp_path / "none.toml")
         message = str(caught.value)
         assert "none.toml: no such settings file" in message
         assert all(path.name in message for path in PRESETS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ def write_frames(store: Store, recording: Recording, fake: Fake, *, settings: Fa
         chips = chips[..., :1]
     schema = frames_schema(settings.chip_format)
     edges = np.linspace(0, fake.num_frames, fake.parts + 1).astype(int)
-    for number, (first, end) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (first, end) in enumerate(itertools.pairwise(edges.tolist())):
         rows = []
         for frame in range(first, end):
             valid = frame not in fake.faceless

@@ -11,12 +11,14 @@ import pytest
 
 from schemas.errors import UnusableInputError
 from schemas.settings import EvaluateSettings
+from schemas.tables import RATINGS
 from tasks.evaluation.plan import TRAINING_MEAN, TRAINING_MEAN_CURVE, TRIVIAL, evaluation_key, metrics_path, pending
 from tasks.evaluation.protocol import describe
 from tasks.evaluation.stage import evaluate
 from tasks.prediction.stage import predict
 from tasks.store.cards import CARD_FILE
 from tasks.store.layout import Store
+from tasks.store.parts import Provenance, write_part
 
 from ..conftest import PREDICT_RUN, Corpus, CorpusMaker, Fake, write_ratings
 
@@ -171,9 +173,6 @@ def test_two_equal_constant_series_are_null_and_flagged(make_corpus: CorpusMaker
     for name in ("A1", "B1"):
         path = made.store.ratings(name)
         table = pl.read_parquet(path).with_columns(value=pl.lit(0.25))
-        from tasks.ingest.recordings import RATINGS
-        from tasks.store.parts import Provenance, write_part
-
         write_part(path, table.to_arrow().cast(RATINGS), Provenance(stage="ratings", stage_key="constant"))
     evaluate(made.store, made.recordings, [TRAINING_MEAN], "valence", EvaluateSettings(scored_on=("dev",)))
     table = pl.read_parquet(metrics_path(made.store, TRAINING_MEAN))

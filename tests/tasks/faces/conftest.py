@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,9 @@ def by_pyav(path: Path) -> list[Frame]:
                 width = frame.width if number == 0 else (frame.width + 1) // 2
                 raw = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
                 planes.append(raw[:height, :width].copy())
-            seconds = -1.0 if frame.pts is None else float(frame.pts * frame.time_base) - start
+            seconds = -1.0
+            if frame.pts is not None and frame.time_base is not None:
+                seconds = float(frame.pts * frame.time_base) - start
             found.append(Frame(seconds, frame.pts, (planes[0], planes[1], planes[2])))
     return found
 
@@ -79,11 +81,14 @@ class Films:
         return target
 
 
+def portrait() -> Image.Image:
+    """Grace Hopper, a public-domain photograph that matplotlib ships; her face is 187 pixels wide."""
+    return Image.open(str(get_sample_data("grace_hopper.jpg", asfileobj=False)))
+
+
 def write_portrait(target: Path, steps: list[int | None], *options: str) -> Path:
     """A film that pans over the portrait; a step of None is a gray wall instead."""
-    with get_sample_data("grace_hopper.jpg", asfileobj=True) as file:
-        picture = Image.open(file).convert("RGB").resize((360, 422))
-    pixels = np.asarray(picture)
+    pixels = np.asarray(portrait().convert("RGB").resize((360, 422)))
     rng = np.random.default_rng(1)
     wall = rng.normal(110, 6, (240, 320, 3)).clip(0, 255).astype(np.uint8)
     frames = []
@@ -131,9 +136,9 @@ def ingest(folder: Path, store: Store, settings: IngestSettings, **videos: Path)
 
 
 @pytest.fixture
-def ingested(tmp_path: Path) -> Iterator[Ingester]:
+def ingested(tmp_path: Path) -> Ingester:
     def make(*, declared_frame_rate: float | None = None, **videos: Path) -> Ingested:
         settings = IngestSettings(declared_frame_rate=declared_frame_rate)
         return ingest(tmp_path / "corpus", Store(tmp_path / "store"), settings, **videos)
 
-    yield make
+    return make

@@ -33,7 +33,8 @@ def placed(scale: float, degrees: float, centre: tuple[float, float]) -> FloatAr
     """Landmarks of a face whose chip is `scale` times as large in the picture, turned, with the chip's middle there."""
     angle = np.radians(degrees)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return (TEMPLATE - 47.5) @ turn.T + np.array(centre)
+    moved: FloatArray = (TEMPLATE - 47.5) @ turn.T + np.array(centre)
+    return moved
 
 
 def sampled(plane: FloatArray, landmarks: FloatArray) -> FloatArray:

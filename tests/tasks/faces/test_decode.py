@@ -211,11 +211,16 @@ def test_what_is_no_video_is_named(tmp_path: Path) -> None:
 
 def test_a_killed_decoder_is_an_error(films: Films) -> None:
     path = run_ffmpeg("-f", "lavfi", "-i", "testsrc=s=640x480:r=25:d=10", *X264, films.path("long2.mp4"))
+
+    def killed() -> None:
+        with FrameStream(path, size=(640, 480)) as stream:
+            for count, _ in enumerate(stream):
+                if count == 3:
+                    stream._process.kill()
+
     started = time.monotonic()
-    with pytest.raises(DecodeError, match=r"long2.mp4"), FrameStream(path, size=(640, 480)) as stream:
-        for count, _ in enumerate(stream):
-            if count == 3:
-                stream._process.kill()
+    with pytest.raises(DecodeError, match=r"long2.mp4"):
+        killed()
     assert time.monotonic() - started < 30
 
 

@@ -6,12 +6,13 @@ import dlib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from matplotlib.cbook import get_sample_data
 from PIL import Image
 from skimage import data
 
 from schemas.settings import FacesSettings
 from tasks.faces.detect import Face, FaceFinder, landmark_model_path
+
+from .conftest import portrait
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -20,13 +21,13 @@ SETTINGS = FacesSettings()
 
 @pytest.fixture(scope="module")
 def astronaut() -> ByteArray:
-    return np.asarray(Image.fromarray(data.astronaut()).convert("L"))
+    picture = data.astronaut()  # type: ignore[no-untyped-call]
+    return np.asarray(Image.fromarray(picture).convert("L"))
 
 
 @pytest.fixture(scope="module")
 def hopper() -> ByteArray:
-    with get_sample_data("grace_hopper.jpg", asfileobj=True) as file:
-        return np.asarray(Image.open(file).convert("L"))
+    return np.asarray(portrait().convert("L"))
 
 
 def plain(gray: ByteArray) -> dlib.rectangle:
@@ -44,7 +45,8 @@ def overlap(face: Face, rect: dlib.rectangle) -> float:
     width = min(right, rect.right()) - max(left, rect.left())
     height = min(bottom, rect.bottom()) - max(top, rect.top())
     shared = max(0.0, width) * max(0.0, height)
-    return shared / ((right - left) * (bottom - top) + rect.width() * rect.height() - shared)
+    areas = (right - left) * (bottom - top) + float(rect.width() * rect.height())
+    return float(shared / (areas - shared))
 
 
 def distance(face: Face, gray: ByteArray, rect: dlib.rectangle) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from schemas.errors import DecodeError, RecordingError, StoreError, WorkerError
+from schemas.errors import RecordingError, StoreError, WorkerError
 from schemas.settings import FacesSettings
 from schemas.tables import INDEX, frames_schema
 from tasks.faces import supervisor

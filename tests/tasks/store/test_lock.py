@@ -65,9 +65,12 @@ def test_a_second_process_is_told_who_writes(tmp_path: Path) -> None:
 
 
 def test_the_first_process_is_told_of_the_second(tmp_path: Path) -> None:
-    with holder(tmp_path) as process, pytest.raises(StoreLockedError, match=f"process {process.pid} is writing"):
-        with writing(tmp_path):
-            raise AssertionError("two writers")
+    with (
+        holder(tmp_path) as process,
+        pytest.raises(StoreLockedError, match=f"process {process.pid} is writing"),
+        writing(tmp_path),
+    ):
+        raise AssertionError("two writers")
 
 
 def test_one_process_may_enter_again(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_swapping_is_a_cycle_without_fixed_points() -> None:
 
 def test_labels_stand_under_the_right_rater(untrained_corpus: Corpus) -> None:
     order = ("FF1", "nobody", "FM1")
-    times = np.arange(120) * 0.04
+    times = np.arange(120, dtype=np.float64) * 0.04
     found = frame_labels(untrained_corpus.store, "B2", times, order, CNN)
     _, values = rating_columns(untrained_corpus.fakes["B2"])
     np.testing.assert_array_equal(found[:, 0], values[:120, 1].astype(np.float32))
