@@ -17,7 +17,10 @@ METRIC_TITLES: dict[Metric, str] = {
 METRIC_SHORT: dict[Metric, str] = {"ccc": "CCC", "cc": "CC", "rmse": "RMSE"}
 COMPETING: frozenset[Role] = frozenset({"model", "single-frame", "trivial"})
 ROLE_NOTES: dict[Role, str] = {
-    "ceiling": "Ceiling: the best that this corpus is known to allow, scored against each rater. No model's result.",
+    "ceiling": (
+        "Ceiling: what a perfect reader of each single frame would score against each rater, no model's result. "
+        "A model that has learned how late a rater reacts can exceed it."
+    ),
     "control": "Control: the same pipeline, trained on the ratings of other recordings. It should score near 0.",
     "trivial": "Trivial: never looks at a face. A model that does not beat it has learned nothing of use.",
 }
