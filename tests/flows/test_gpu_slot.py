@@ -22,17 +22,22 @@ LIMIT = "v2/concurrency_limits"
 STAGES = {"training": "train_model", "features": "extract_features", "prediction": "predict"}
 
 
-@pytest.fixture
-def slots_taken(use_server: PrefectServer) -> Iterator[Callable[[], int]]:
-    """The server has the limit `gpu` with one slot; calling this says how many are taken."""
-    with httpx.Client(base_url=use_server.api_url + "/") as api:
+@pytest.fixture(scope="module")
+def limited_server(prefect_server: PrefectServer) -> Iterator[httpx.Client]:
+    """The API of a server that has the limit `gpu` with one slot."""
+    with httpx.Client(base_url=prefect_server.api_url + "/", timeout=60) as api:
         api.post(f"{LIMIT}/", json={"name": "gpu", "limit": 1}).raise_for_status()
+        yield api
 
-        def taken() -> int:
-            return int(api.get(f"{LIMIT}/gpu").raise_for_status().json()["active_slots"])
 
-        yield taken
-        api.delete(f"{LIMIT}/gpu").raise_for_status()
+@pytest.fixture
+def slots_taken(limited_server: httpx.Client, use_server: PrefectServer) -> Callable[[], int]:
+    """Says how many slots of `gpu` are taken on the server that this process uses."""
+
+    def taken() -> int:
+        return int(limited_server.get(f"{LIMIT}/gpu").raise_for_status().json()["active_slots"])
+
+    return taken
 
 
 @pytest.fixture
@@ -132,6 +137,7 @@ def test_without_the_limit_gpu_work_goes_on(
     use_server: PrefectServer, use_device: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_device("cuda")
+    monkeypatch.setattr("tasks.training.task.GPU_LIMIT", "a-limit-that-nobody-made")
     worked: list[bool] = []
     run_task("training", lambda: worked.append(True), monkeypatch)
     assert worked == [True]

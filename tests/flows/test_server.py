@@ -100,7 +100,7 @@ def night(corpus: Path, prefect_server: PrefectServer, tmp_path_factory: pytest.
     folder = tmp_path_factory.mktemp("night")
     prefect_server.prefect("work-pool", "create", "affectflow", "--type", "process")
     prefect_server.prefect("deploy", "--all", "--prefect-file", str(edited(corpus, folder)))
-    with httpx.Client(base_url=prefect_server.api_url + "/") as api:
+    with httpx.Client(base_url=prefect_server.api_url + "/", timeout=60) as api:
 
         def find(what: str, **filters: Any) -> list[dict[str, Any]]:
             response = api.post(f"{what}/filter", json=filters)
@@ -197,7 +197,7 @@ def test_a_plain_caller_gets_the_flow_s_value_where_recordings_failed(
     summary = ingest_recordings(IngestRun(corpus=corpus, store=tmp_path / "plain"))
     assert (summary.recordings, summary.failed) == (3, 1)
     name = {"name": {"any_": [f"ingest {corpus.name} into plain"]}}
-    (run,) = httpx.post(f"{use_server.api_url}/flow_runs/filter", json={"flow_runs": name}).json()
+    (run,) = httpx.post(f"{use_server.api_url}/flow_runs/filter", json={"flow_runs": name}, timeout=60).json()
     assert run["state"]["name"] == "Completed with failures: P17"
 
 

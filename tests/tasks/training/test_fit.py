@@ -60,7 +60,7 @@ def test_the_weights_are_those_of_the_written_out_recurrence(tmp_path: Path, epo
     network = OneNumber()
     settings = SETTINGS.model_copy(update={"max_epochs": epochs})
     fit(network, scored([0.1 * e for e in range(epochs)]), settings, checkpoint=tmp_path / "c", label="")
-    assert float(network.w) == pytest.approx(by_hand(epochs)[-1], rel=1e-6)
+    assert float(network.w.detach()) == pytest.approx(by_hand(epochs)[-1], rel=1e-6)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path: Path) -> None:
     history = fit(network, scored(values), settings, checkpoint=tmp_path / "c", label="")
     assert [record.dev_ccc for record in history] == values[:4]
     assert best_epoch(history).epoch == 1  # the first of two equal ones
-    assert float(network.w) == pytest.approx(by_hand(2)[-1], rel=1e-6)
+    assert float(network.w.detach()) == pytest.approx(by_hand(2)[-1], rel=1e-6)
     assert not network.training
 
 
@@ -78,7 +78,7 @@ def test_negative_scores_count(tmp_path: Path) -> None:
     network = OneNumber()
     history = fit(network, scored([-0.5, -0.1, -0.2, -0.3, -0.4]), SETTINGS, checkpoint=tmp_path / "c", label="")
     assert (len(history), best_epoch(history).epoch) == (5, 1)
-    assert float(network.w) == pytest.approx(by_hand(2)[-1], rel=1e-6)
+    assert float(network.w.detach()) == pytest.approx(by_hand(2)[-1], rel=1e-6)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
@@ -123,7 +123,7 @@ def test_the_norm_of_the_gradient_is_clipped(tmp_path: Path) -> None:
     update = {"clip_norm": 0.25, "max_epochs": 1, "weight_decay": 0.0}
     data = FitData(batches=one, batches_per_epoch=1, dev_ccc=lambda: 0.0)
     fit(network, data, SETTINGS.model_copy(update=update), checkpoint=tmp_path / "c", label="")
-    assert float(network.w) == pytest.approx(0.5 + 0.1 * 0.25, abs=1e-6)
+    assert float(network.w.detach()) == pytest.approx(0.5 + 0.1 * 0.25, abs=1e-6)
 
 
 def test_chance_depends_on_seed_and_epoch_alone() -> None:
