@@ -21,6 +21,7 @@ from schemas.settings import CnnTraining, EvaluateSettings, PipelineSettings, Rn
 from tasks.evaluation.task import evaluate_task
 from tasks.faces.plan import pending as pending_faces
 from tasks.faces.stage import FacesSummary, num_workers
+from tasks.faces.supervisor import stoppable
 from tasks.faces.task import extract_faces_task
 from tasks.features.task import extract_features_task
 from tasks.ingest.recordings import read_recordings
@@ -80,7 +81,7 @@ def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
     workers = num_workers(settings.faces)
     side_by_side = min(workers, len(stale))
     failed = []
-    with track("faces", len(stale), "recordings") as bar:
+    with stoppable(), track("faces", len(stale), "recordings") as bar:
         waiting = list(stale)
         running: dict[PrefectFuture[FacesSummary], str] = {}
         while waiting or running:

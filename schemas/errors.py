@@ -8,6 +8,7 @@ AffectFlowError
 |   |   |-- StoreLockedError    another process writes this store
 |   |   `-- SchemaVersionError  a file was written under another major schema version
 |   `-- TrainingError           a model cannot be trained on what the store holds
+|-- StoppedError                the run is being stopped; nothing has failed
 `-- RecordingError              one recording failed, the others go on   exit code 1
     |-- ProbeError              the container cannot be opened or has no video
     |-- DecodeError             frames and the index of the stream disagree, or decoding stopped
@@ -81,6 +82,10 @@ class SchemaVersionError(StoreError):
 
 class TrainingError(UnusableInputError):
     """A model cannot be trained on what the store holds."""
+
+
+class StoppedError(AffectFlowError):
+    """The run is being stopped, by Ctrl-C or by an error elsewhere. Nothing has failed; it goes on from there."""
 
 
 class RecordingError(AffectFlowError):

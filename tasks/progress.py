@@ -48,9 +48,12 @@ class _LogBar:
         self._told = time.monotonic()
         seconds = max(self._told - self._started, 1e-9)
         rate = (self._done - self._first) / seconds
-        left = f"{(self._total - self._done) / rate:.0f} s left" if rate else "time left unknown"
+        if self._done >= self._total:
+            left = f"took {seconds:.0f} s"
+        else:
+            left = f"{(self._total - self._done) / rate:.0f} s left" if rate else "time left unknown"
         text = f"{self._label}: {self._done:.0f}/{self._total:.0f} {self._unit}, {rate:.1f} {self._unit}/s, {left}"
-        _logger.info("%s %s", text, self._note)
+        _logger.info("%s", ", ".join(filter(None, (text, self._note))))
 
 
 class LogReporter:

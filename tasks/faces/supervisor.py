@@ -8,13 +8,14 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from schemas import errors
-from schemas.errors import DecodeError, WorkerError
+from schemas.errors import DecodeError, StoppedError, WorkerError
 from schemas.settings import FacesSettings
 from tasks.faces.decode import upright_size
 from tasks.faces.plan import frames_key
@@ -26,6 +27,22 @@ from tasks.store.parts import is_current
 
 _logger = logging.getLogger(__name__)
 _ATTEMPTS = 2
+
+_stopping = threading.Event()
+_processes: set[subprocess.Popen[str]] = set()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """While the block runs, Ctrl-C or an error ends every worker process at once, in the middle of its segment."""
+    _stopping.clear()
+    try:
+        yield
+    except BaseException:
+        _stopping.set()
+        for process in list(_processes):
+            process.kill()
+        raise
 
 
 class Worker:
@@ -49,6 +66,7 @@ class Worker:
 
         Raises:
             WorkerError: the worker died twice on this job.
+            StoppedError: the run is being stopped.
             AffectFlowError: whatever the worker reported, under its own name.
         """
         for attempt in range(1, _ATTEMPTS + 1):
@@ -65,6 +83,10 @@ class Worker:
                     raise getattr(errors, event["error"])(event["message"])
             bar.advance(-told)
             status = self._end()
+            if _stopping.is_set():
+                raise StoppedError(
+                    f"{job.recording_id}: stopped at frames {_range(job)}; run again to go on from there"
+                )
             _logger.warning(
                 "worker died (status %s) on frames %s of %s, attempt %d of %d",
                 status, _range(job), job.recording_id, attempt, _ATTEMPTS,
@@ -89,13 +111,14 @@ class Worker:
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tasks.faces.worker"],
+                [sys.executable, "-P", "-m", "tasks.faces.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
                 start_new_session=True,  # Ctrl-C reaches the run alone; workers end when their input closes
             )
+            _processes.add(self._process)
         return self._process
 
     def _end(self) -> int | None:
@@ -104,6 +127,7 @@ class Worker:
             return None
         process.kill()
         status = process.wait()
+        _processes.discard(process)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from schemas.errors import RecordingError, StoreError, WorkerError
+from schemas.errors import DecodeError, RecordingError, StoreError, WorkerError
 from schemas.settings import FacesSettings
 from schemas.tables import INDEX, frames_schema
 from tasks.faces import supervisor
+from tasks.faces.decode import FrameStream, Picture
 from tasks.faces.plan import frames_key, is_complete, pending, stored_frames_key
+from tasks.faces.segment import extract_segment
 from tasks.faces.stage import extract_faces, num_workers
-from tasks.faces.supervisor import Worker, segment_jobs
+from tasks.faces.supervisor import Worker, segment_jobs, whole_job
 from tasks.store.failures import read_failures
 from tasks.store.layout import part_name
 from tasks.store.parts import Provenance, read_provenance, read_table, write_part
@@ -301,29 +304,37 @@ def test_where_index_and_decoder_differ_the_decoder_is_right(
 def test_a_whole_run_that_fails_leaves_nothing_that_counts_as_complete(
     ingested: Ingester, films: Films, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its segments may be in place under the same key: they must not complete what the whole run has begun."""
+    """Segments may be in place under the same key: they must not complete what a whole run has begun."""
     made = ingested(A=films.portrait())
+    extract(made)
+    assert complete(made)
+    pictures = FrameStream.__iter__
 
-    def moved(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        rows[60]["pts"] += 1
-        return rows
+    def cut_short(stream: FrameStream) -> Iterator[Picture]:
+        yield from islice(pictures(stream), 110)
+        raise DecodeError("damaged behind frame 109")
 
-    _reindex(made, moved)
-    run = Worker.run
-
-    def no_whole(worker: Worker, job: Any, bar: Any) -> int:
-        if job.last is None:
-            killer.left = 2
-        return run(worker, job, bar)
-
-    killer = _Killer(monkeypatch, 0)
-    monkeypatch.setattr(Worker, "run", no_whole)
-    with pytest.raises(WorkerError):
-        supervisor.extract_recording(made.store, made.recordings["A"], SETTINGS, workers=1, bar=killer)
+    monkeypatch.setattr(FrameStream, "__iter__", cut_short)
+    job = whole_job(segment_jobs(made.store, made.recordings["A"], SETTINGS)[0])
+    with pytest.raises(DecodeError, match="behind frame 109"):
+        extract_segment(job, lambda _: None)
+    assert [path.name for path in sorted(made.store.frames("A").iterdir())] == [part_name(0), part_name(1)]
     assert not complete(made)
     monkeypatch.undo()
     assert extract(made) == NUM_FRAMES
     assert frames(made)["frame_index"].to_pylist() == list(range(NUM_FRAMES))
+
+
+def test_a_stream_without_a_frame_leaves_no_part(
+    ingested: Ingester, films: Films, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ingested(A=films.portrait())
+    monkeypatch.setattr(FrameStream, "__iter__", lambda _: iter(()))
+    job = whole_job(segment_jobs(made.store, made.recordings["A"], SETTINGS)[0])
+    with pytest.raises(DecodeError, match="yields no frame"):
+        extract_segment(job, lambda _: None)
+    assert not complete(made)
+    assert list(made.store.frames("A").iterdir()) == []
 
 
 def test_a_declared_rate_gives_the_times(ingested: Ingester, tmp_path: Path, films: Films) -> None:
