@@ -65,7 +65,7 @@ def _models(
         cnn = current_model(store, recordings, training[0])
         if cnn is None:
             return f"train {training[0].name}"
-        if pending_features(store, recordings, cnn):
+        if pending_features(store, recordings, cnn, settings.features):
             return f"features of {cnn.model_id}"
         rnn = current_model(store, recordings, training[1], features_model_id=cnn.model_id)
     except TrainingError:

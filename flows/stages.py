@@ -89,7 +89,7 @@ def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
                 recording = waiting.pop(0)
                 future = extract_faces_task.submit(store.root, recording, settings.faces, workers // side_by_side)
                 running[future] = recording.recording_id
-            for future in wait(list(running), timeout=0.5).done:
+            for future in wait(list(running), timeout=0.1).done:
                 recording_id = running.pop(future)
                 bar.advance()
                 if _failed(future.result(raise_on_failure=False)):

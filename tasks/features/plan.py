@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.cards import ModelCard
+from schemas.settings import FeaturesSettings
 from tasks.faces.plan import stored_frames_key
 from tasks.ingest.recordings import Recording
 from tasks.store.layout import Store
@@ -14,12 +15,14 @@ STAGE = "features"
 STAGE_VERSION = 1
 
 
-def features_key(weights_sha256: str, frames_key: str) -> str:
+def features_key(weights_sha256: str, frames_key: str, settings: FeaturesSettings) -> str:
     """Stage key of a recording's features."""
-    return stage_key(STAGE, STAGE_VERSION, {}, [weights_sha256, frames_key])
+    return stage_key(STAGE, STAGE_VERSION, settings.keyed(), [weights_sha256, frames_key])
 
 
-def pending(store: Store, recordings: Sequence[Recording], card: ModelCard) -> list[Recording]:
+def pending(
+    store: Store, recordings: Sequence[Recording], card: ModelCard, settings: FeaturesSettings
+) -> list[Recording]:
     """Recordings with complete frames whose features by this model are missing or stale."""
     stale = []
     for recording in recordings:
@@ -27,7 +30,7 @@ def pending(store: Store, recordings: Sequence[Recording], card: ModelCard) -> l
         if frames is None:
             continue
         path = store.features(card.model_id, recording.recording_id)
-        if not is_current(path, features_key(card.weights_sha256, frames)):
+        if not is_current(path, features_key(card.weights_sha256, frames, settings)):
             stale.append(recording)
     return stale
 

@@ -24,7 +24,7 @@ from tasks.progress import Bar, track
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, read_table, write_part
 from tasks.training.data import chip_batches
-from tasks.training.devices import cpu_threads, resolve_device
+from tasks.training.devices import cpu_threads, mixed_precision, resolve_device
 from tasks.training.networks import load_cnn
 
 ByteArray = npt.NDArray[np.uint8]
@@ -57,7 +57,7 @@ def extract_features(
     if card.input != "chips":
         raise UnusableInputError(f"{card.model_id}: expected a CNN (input = chips), found input = {card.input}")
     started = time.monotonic()
-    stale = pending(store, recordings, card)
+    stale = pending(store, recordings, card, settings)
     if not stale:
         return FeaturesSummary(model_id=card.model_id, recordings=0, frames=0, seconds=0.0)
     device = resolve_device(settings.device)
@@ -93,13 +93,15 @@ def _extract_one(
         pixels = network_pixels(chips, size=training.network.input_size, colour=training.network.colour)
         for start in range(0, len(pixels), settings.batch_size):
             batch = torch.from_numpy(pixels[start : start + settings.batch_size])
-            features[rows[filled : filled + len(batch)]] = compute_features(network, batch, device)
+            features[rows[filled : filled + len(batch)]] = compute_features(
+                network, batch, device, precision=settings.precision
+            )
             filled += len(batch)
             bar.advance(len(batch))
     frames_key = stored_frames_key(store, recording_id)
     assert frames_key is not None
     provenance = Provenance(
-        stage=STAGE, stage_key=features_key(card.weights_sha256, frames_key), model_hash=card.weights_sha256
+        stage=STAGE, stage_key=features_key(card.weights_sha256, frames_key, settings), model_hash=card.weights_sha256
     )
     write_part(
         store.features(card.model_id, recording_id), _as_table(table, features, valid, card.model_id), provenance
@@ -107,17 +109,20 @@ def _extract_one(
     return int(table.num_rows)
 
 
-def compute_features(network: KhorramiCNN, pixels: torch.Tensor, device: torch.device) -> npt.NDArray[np.float32]:
+def compute_features(
+    network: KhorramiCNN, pixels: torch.Tensor, device: torch.device, *, precision: str = "float32"
+) -> npt.NDArray[np.float32]:
     """Features of one batch.
 
     Args:
         network: on `device`, in evaluation mode.
         pixels: `[batch, channel, size, size]` uint8.
         device: where the network is.
+        precision: `float32`, or `auto` as in `tasks.training.devices.mixed_precision`.
 
     Returns: `[batch, 300]`.
     """
-    with torch.inference_mode():
+    with torch.inference_mode(), mixed_precision(precision, device):
         found: npt.NDArray[np.float32] = network.features(pixels.to(device)).float().cpu().numpy()
     return found
 

@@ -14,12 +14,13 @@ from tasks.features.plan import pending as pending_features
 from tasks.prediction.plan import pending as pending_predictions
 from tasks.training.plan import current_model
 
-from .conftest import CNN, FACES, PREDICT_RUN, RNN, Corpus, write_ratings
+from .conftest import CNN, FACES, FEATURES_RUN, PREDICT_RUN, RNN, Corpus, write_ratings
 
 ALL: dict[str, Settings] = {
     "faces": FACES,
     "cnn": CNN,
     "rnn": RNN,
+    "features": FEATURES_RUN,
     "predict": PREDICT_RUN,
     "evaluate": EvaluateSettings(),
 }
@@ -32,7 +33,7 @@ def stale_stages(corpus: Corpus, settings: dict[str, Settings]) -> set[str]:
     found = {
         "faces": pending_faces(store, recordings, chosen["faces"]),
         "cnn": current_model(store, recordings, chosen["cnn"]) is None,
-        "features": pending_features(store, recordings, cnn),
+        "features": pending_features(store, recordings, cnn, chosen["features"]),
         "rnn": current_model(store, recordings, chosen["rnn"], features_model_id=cnn.model_id) is None,
         "predict": [r for card in (cnn, rnn) for r in pending_predictions(store, recordings, card, chosen["predict"])],
         "evaluate": pending_metrics(store, recordings, corpus.model_ids, "valence", chosen["evaluate"]),
@@ -57,6 +58,8 @@ def test_nothing_is_stale_after_a_run(trained_corpus: Corpus) -> None:
         ("faces", {"detection_threshold": 0.1}, {"faces"}),
         ("cnn", {"device": "auto", "num_threads": 4}, set()),
         ("cnn", {"seed": 1}, {"cnn"}),
+        ("features", {"batch_size": 9, "device": "auto"}, set()),
+        ("features", {"precision": "auto"}, {"features"}),
         ("cnn", {"augmentation": {"flip": 0.25}}, {"cnn"}),
         ("cnn", {"swap_ratings": True}, {"cnn"}),
         ("cnn", {"label_delay_seconds": 2.0}, {"cnn"}),

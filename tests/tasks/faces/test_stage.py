@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -360,12 +361,18 @@ def test_a_film_without_a_face_is_no_failure(ingested: Ingester, tmp_path: Path)
     assert read_failures(made.store).num_rows == 0
 
 
-def test_a_full_disk_is_a_named_error(ingested: Ingester, films: Films, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_the_run_by_name(ingested: Ingester, films: Films) -> None:
     made = ingested(A=films.portrait())
-    made.store.frames("A").parent.mkdir()
-    made.store.frames("A").write_text("in the way", encoding="utf-8")  # no folder can be made: root may write anywhere
-    with pytest.raises((StoreError, NotADirectoryError)):
-        extract(made, workers=1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))  # the workers inherit it
+    try:
+        with pytest.raises(StoreError, match=r"part-0000\d\.parquet: cannot be written .*free space"):
+            extract(made)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not complete(made)
+    assert extract(made) == NUM_FRAMES
+    assert complete(made)
 
 
 def test_an_error_nobody_expects_is_not_lost(ingested: Ingester, films: Films, monkeypatch: pytest.MonkeyPatch) -> None:

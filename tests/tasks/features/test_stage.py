@@ -67,17 +67,17 @@ def test_only_what_is_missing_or_stale_is_computed(full_corpus: Corpus) -> None:
     before = {name: path.stat().st_mtime_ns for name, path in paths.items()}
     assert extract_features(store, full_corpus.recordings, card, FEATURES_RUN).recordings == 0
     paths["B1"].unlink()
-    assert [one.recording_id for one in pending(store, full_corpus.recordings, card)] == ["B1"]
+    assert [one.recording_id for one in pending(store, full_corpus.recordings, card, FEATURES_RUN)] == ["B1"]
     summary = extract_features(store, full_corpus.recordings, card, FEATURES_RUN)
     assert (summary.recordings, summary.frames) == (1, 150)
     assert {n: p.stat().st_mtime_ns for n, p in paths.items() if n != "B1"} == {
         n: t for n, t in before.items() if n != "B1"
     }
     (store.frames("A1") / "part-00001.parquet").unlink()  # incomplete frames: nothing to compute from
-    assert pending(store, full_corpus.recordings, card) == []
+    assert pending(store, full_corpus.recordings, card, FEATURES_RUN) == []
     fake = full_corpus.fakes["A1"]
     write_frames(store, recording_of(fake), fake)
-    assert pending(store, full_corpus.recordings, card) == []
+    assert pending(store, full_corpus.recordings, card, FEATURES_RUN) == []
 
 
 def test_provenance_names_the_weights(trained_corpus: Corpus) -> None:
