@@ -15,8 +15,8 @@ from models.alignment import FloatArray
 from schemas.settings import FacesSettings
 from tasks.faces.decode import ByteArray
 
-_SEARCH_FACE_PIXELS = 88.0  # the detector's window is 80 pixels; a face of this size leaves it room both ways
-_SEARCH_MARGIN = 0.4  # of the last box's side, on every side
+_SEARCH_FACE_PIXELS = 96.0  # the detector's window is 80 pixels; a face of this size leaves it room both ways
+_SEARCH_MARGIN = 0.5  # of the last box's side, on every side
 _UPSAMPLE_INTERVAL = 5  # frames between looks for small faces while none is there: they cost four times as much
 
 
