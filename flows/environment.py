@@ -6,6 +6,7 @@ import logging
 import os
 
 _DEFAULTS = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # torch's idle threads sleep: spinning, they cost up to six times on a busy machine
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from schemas import errors
-from schemas.errors import AffectFlowError, CorpusError, Problem, RecordingError, UnusableInputError
+from schemas.errors import AffectFlowError, CorpusError, Problem, RecordingError, StoppedError, UnusableInputError
 from schemas.tables import CHIP_BYTES, FEATURES, METRICS, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
 
 FRAMES = (
@@ -55,7 +55,7 @@ def test_exit_codes_follow_the_error_tree() -> None:
     assert len(kinds) >= 12
     for kind in kinds:
         assert kind.exit_code == (1 if issubclass(kind, RecordingError) else 2)
-        assert kind is AffectFlowError or issubclass(kind, RecordingError | UnusableInputError)
+        assert kind in (AffectFlowError, StoppedError) or issubclass(kind, RecordingError | UnusableInputError)
         assert kind.__name__ in (errors.__doc__ or "")
 
 
