@@ -15,6 +15,7 @@ from tasks.demo.corpus import make_corpus
 from tasks.store.layout import Store
 from tasks.store.lock import writing
 
+DURATION_SECONDS = 30.0  # of each of the twelve recordings: the whole demo stays below four minutes on two cores
 NOTE = (
     "Synthetic corpus: two public-domain portraits warped by an invented valence, rated by six formulas. "
     "The scores show that the pipeline works, not how well anybody's valence can be predicted."
@@ -29,7 +30,7 @@ def run_demo(out: Path, console: Console) -> dict[str, Any]:
     """
     started = time.monotonic()
     console.print(NOTE, style="bold", soft_wrap=True)
-    corpus = make_corpus(out)
+    corpus = make_corpus(out, duration_seconds=DURATION_SECONDS)
     store = Store(out / "store")
     with writing(store.root):
         write_ceiling(store, corpus)

@@ -53,7 +53,7 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
     if settings.ceiling is not None:
         rows.append(ReportRow(settings.ceiling, settings.ceiling.replace("-", " "), "ceiling"))
     rows += [
-        ReportRow(card.model_id, f"{_kind(card)}, swapped", "control")
+        ReportRow(card.model_id, "control: CNN + RNN" if card.input == "features" else "control: CNN", "control")
         for card in sorted(cards, key=lambda card: (card.input != "features", card.model_id))
         if card.is_control
     ]

@@ -145,6 +145,7 @@ def _empty_table(scores: ScoreTable, note: str) -> Table:
         caption=caption,
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 1),
         pad_edge=False,
     )
 
