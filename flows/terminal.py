@@ -111,7 +111,7 @@ def scores_table(scores: ScoreTable, *, note: str) -> Table:
     if len(scores.raters) > _MOST_COLUMNS:
         return _spread_table(scores, note=note)
     table = _empty_table(scores, note)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for rater in scores.raters:
         table.add_column(rater, justify="right")
     table.add_column("mean", justify="right", style="bold")
@@ -126,7 +126,7 @@ def _spread_table(scores: ScoreTable, *, note: str) -> Table:
     import statistics
 
     table = _empty_table(scores, note)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in (f"mean of {len(scores.raters)} raters", "lowest", "median", "highest"):
         table.add_column(heading, justify="right")
     for row in scores.rows:
@@ -145,7 +145,7 @@ def _empty_table(scores: ScoreTable, note: str) -> Table:
         caption=caption,
         caption_justify="left",
         box=SIMPLE_HEAD,
-        padding=(0, 1),
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
 
