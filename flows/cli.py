@@ -91,12 +91,13 @@ def faces(
     """Decode, detect and align: one row in `frames` for every decoded frame."""
 
     def work() -> dict[str, Any]:
-        from flows import results
-        from flows.extract_faces import extract_faces
-        from schemas.runs import FacesRun
         from tasks.store.layout import existing_store
 
         existing_store(store)
+        from flows import results
+        from flows.extract_faces import extract_faces
+        from schemas.runs import FacesRun
+
         failed = extract_faces(FacesRun(store=store, workers=workers, preset=config))
         return {**results.faces_in(store), "failed": failed}
 
@@ -117,12 +118,13 @@ def train(
     """Fit one model: a CNN on chips, or an RNN on features. Goes on from its last epoch if it was stopped."""
 
     def work() -> dict[str, Any]:
-        from flows import results
-        from flows.train_model import train_model
-        from schemas.runs import TrainRun
         from tasks.store.layout import existing_store
 
         existing_store(store)
+        from flows import results
+        from flows.train_model import train_model
+        from schemas.runs import TrainRun
+
         card = train_model(TrainRun(store=store, config=config, features_model=features_model))
         return results.training_of(store, card)
 
@@ -139,12 +141,13 @@ def features(
     """Compute a CNN's features of every frame."""
 
     def work() -> dict[str, Any]:
-        from flows.extract_features import extract_features
-        from schemas.runs import ModelRun
         from tasks.store.cards import read_card
         from tasks.store.layout import existing_store
 
         read_card(existing_store(store), model)
+        from flows.extract_features import extract_features
+        from schemas.runs import ModelRun
+
         summary = extract_features(ModelRun(store=store, model=model, preset=config))
         said = f"{summary.model_id}: features of {summary.recordings} recordings, {summary.frames} frames"
         return {**dataclasses.asdict(summary), "said": said}
@@ -162,12 +165,13 @@ def predict(
     """Predict every rater's value at every frame of every recording."""
 
     def work() -> dict[str, Any]:
-        from flows.predict_valence import predict_valence
-        from schemas.runs import ModelRun
         from tasks.store.cards import read_card
         from tasks.store.layout import existing_store
 
         read_card(existing_store(store), model)
+        from flows.predict_valence import predict_valence
+        from schemas.runs import ModelRun
+
         summary = predict_valence(ModelRun(store=store, model=model, preset=config))
         said = f"{summary.model_id}: predictions of {summary.recordings} recordings"
         return {**dataclasses.asdict(summary), "said": f"{said}\nnext: affectflow evaluate --store {store}"}
@@ -185,12 +189,13 @@ def evaluate(
     """Score predictions beside the trivial predictors, and write the report."""
 
     def work() -> dict[str, Any]:
-        from flows import results
-        from flows.evaluate_predictions import evaluate_predictions
-        from schemas.runs import EvaluateRun
         from tasks.store.layout import existing_store
 
         existing_store(store)
+        from flows import results
+        from flows.evaluate_predictions import evaluate_predictions
+        from schemas.runs import EvaluateRun
+
         run = EvaluateRun(store=store, models=tuple(model or ()), preset=config)
         files = evaluate_predictions(run)
         return results.show_evaluation(run, files.html, _console(as_json))

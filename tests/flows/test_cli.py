@@ -149,6 +149,7 @@ def test_run_then_nothing_then_only_what_changed(tmp_path: Path, environment: di
     assert changed(before, work.written()) == {"predictions", "metrics"}
 
 
+@pytest.mark.slow  # the schedule of test_server.py ends with a failed recording as well
 @pytest.mark.server
 def test_a_damaged_recording_costs_only_itself(tmp_path: Path, environment: dict[str, str]) -> None:
     work = Workplace(tmp_path, environment)

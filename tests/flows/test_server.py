@@ -107,6 +107,7 @@ def night(corpus: Path, prefect_server: PrefectServer, tmp_path_factory: pytest.
             response.raise_for_status()
             return list(response.json())
 
+        nightly = next(found["id"] for found in find("deployments") if found["name"] == "nightly")
         commands: set[str] = set()
         runs: list[dict[str, Any]] = []
         with prefect_server.worker(pool="affectflow", log=folder / "worker.log") as worker:
@@ -116,7 +117,7 @@ def night(corpus: Path, prefect_server: PrefectServer, tmp_path_factory: pytest.
                 time.sleep(0.2)
                 commands |= commands_below(worker)
                 ended = {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}
-                runs = find("flow_runs", flow_runs={"state": ended})
+                runs = find("flow_runs", flow_runs={"state": ended, "deployment_id": {"any_": [nightly]}})
         this_run = {"id": {"any_": [runs[0]["id"]]}}
         time.sleep(2)  # log lines travel in batches
         yield Night(
