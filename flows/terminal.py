@@ -55,7 +55,7 @@ class RichReporter:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=8),
             MofNCompleteColumn(),
             _RateColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),

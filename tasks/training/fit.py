@@ -72,7 +72,7 @@ def fit(
     best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     history = _resume(network, optimizer, best, checkpoint)
     total = settings.max_epochs * data.batches_per_epoch
-    with track(label, total, "batches", done=len(history) * data.batches_per_epoch) as bar:
+    with track(label, total, "steps", done=len(history) * data.batches_per_epoch) as bar:
         while len(history) < settings.max_epochs and not _stalled(history, settings.patience):
             started = time.monotonic()
             loss = _train_epoch(network, optimizer, data, settings, epoch=len(history), history=history, bar=bar)
@@ -86,7 +86,7 @@ def fit(
             )
             history.append(record)
             _save(network, optimizer, best, history, checkpoint)
-            bar.advance(0, f"loss {loss:.4f}, dev CCC {score:.3f}")
+            bar.advance(0, f"loss {loss:.3f} CCC {score:.3f}")
     network.load_state_dict(best)
     network.eval()
     return tuple(history)
@@ -114,7 +114,7 @@ def _train_epoch(
     network.train()
     torch.manual_seed(settings.seed * 1_000_003 + epoch)  # dropout
     losses = []
-    score = f", dev CCC {history[-1].dev_ccc:.3f}" if history else ""
+    score = f" CCC {history[-1].dev_ccc:.3f}" if history else ""
     for inputs, labels in data.batches(epoch):
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(settings.precision, inputs.device):
@@ -130,7 +130,7 @@ def _train_epoch(
                 f"{settings.name}: the loss became {losses[-1]} in epoch {epoch}; lower learning_rate "
                 f"({settings.learning_rate}) or set clip_norm ({settings.clip_norm})"
             )
-        bar.advance(1, f"epoch {epoch + 1}, loss {losses[-1]:.4f}{score}")
+        bar.advance(1, f"loss {losses[-1]:.3f}{score}")
     return sum(losses) / len(losses)
 
 
