@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.plan import plan_pipeline
 from flows.presets import settings_of
-from flows.scoring import Scoring, cards_with_predictions, scoring_of
+from flows.scoring import Scoring, chosen_cards, scoring_of
 from flows.terminal import failures_table, problems_table, scores_table
 from schemas.cards import ModelCard
 from schemas.presets import conf_dir
@@ -17,7 +17,6 @@ from schemas.runs import EvaluateRun, PipelineRun
 from schemas.tables import frames_schema
 from tasks.ingest.plan import plan_ingest
 from tasks.ingest.recordings import read_corpus_note, read_recordings
-from tasks.store.cards import read_card, read_cards
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 from tasks.store.parts import read_table
@@ -45,14 +44,13 @@ def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
 def _scoring_as_stored(run: PipelineRun) -> Scoring:
     """The scoring where recordings that failed leave the plan with something to do."""
     store = Store(run.store)
-    return scoring_of(cards_with_predictions(store, read_cards(store)), settings_of(run).evaluate)
+    return scoring_of(chosen_cards(store, ()), settings_of(run).evaluate)
 
 
 def show_evaluation(run: EvaluateRun, report: Path, console: Console) -> dict[str, Any]:
     """Show the scores of an evaluation that has just been written."""
     store = Store(run.store)
-    chosen = [read_card(store, model_id) for model_id in run.models]
-    scoring = scoring_of(chosen or cards_with_predictions(store, read_cards(store)), settings_of(run).evaluate)
+    scoring = scoring_of(chosen_cards(store, run.models), settings_of(run).evaluate)
     return show(store, scoring, console)
 
 

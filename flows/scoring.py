@@ -11,6 +11,7 @@ from schemas.settings import EvaluateSettings
 from tasks.evaluation.plan import TRAINING_MEAN, TRAINING_MEAN_CURVE
 from tasks.evaluation.protocol import describe
 from tasks.report.summary import ReportRow
+from tasks.store.cards import read_card, read_cards
 from tasks.store.layout import Store
 
 
@@ -58,6 +59,19 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
         if card.is_control
     ]
     return Scoring(rows=tuple(rows), dimension=dimensions[0], protocol=describe(settings, cards))
+
+
+def chosen_cards(store: Store, model_ids: Sequence[str]) -> list[ModelCard]:
+    """Cards of the models to score: those named, each RNN with its single-frame CNN; all with predictions if none is.
+
+    Raises:
+        StoreError: there is no such model.
+    """
+    if not model_ids:
+        return cards_with_predictions(store, read_cards(store))
+    named = [read_card(store, model_id) for model_id in model_ids]
+    single_frames = [read_card(store, card.features_model_id) for card in named if card.features_model_id is not None]
+    return list({card.model_id: card for card in (*named, *single_frames)}.values())
 
 
 def cards_with_predictions(store: Store, cards: Sequence[ModelCard]) -> list[ModelCard]:
