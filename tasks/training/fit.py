@@ -33,7 +33,7 @@ class FitData:
     """What the loop needs of the data.
 
     `batches(epoch)` yields inputs and labels `[batch, ..., rater]` of one epoch (0-based) in its own order;
-    `dev_ccc()` scores the network as it stands; `loss_of` picks what the loss sees of the network's output.
+    `dev_ccc()` scores the network as it stands.
     """
 
     batches: Callable[[int], Iterator[Batch]]
