@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flows.presets import settings_of
 from flows.scoring import Scoring, scoring_of
 from schemas.cards import ModelCard
-from schemas.errors import TrainingError
+from schemas.errors import Problem, StoreError, TrainingError
 from schemas.runs import PipelineRun
 from schemas.settings import PipelineSettings
 from tasks.evaluation.plan import metrics_path
@@ -26,6 +26,8 @@ class PipelinePlan:
     """The first stage that has something to do, in words; None if the store is up to date, and then its scoring."""
 
     first_stale: str | None
+    problems: tuple[Problem, ...]
+    """What ingestion has to say of the corpus."""
     scoring: Scoring | None = None
 
 
@@ -36,24 +38,47 @@ def plan_pipeline(run: PipelineRun) -> PipelinePlan:
         CorpusError, SettingsError, StoreError: what the run itself would raise for these.
     """
     settings, store = settings_of(run), Store(run.store)
-    if plan_ingest(run.corpus, store, settings.ingest).has_work or not store.recordings.exists():
-        return PipelinePlan(first_stale="ingest")
+    ingest = plan_ingest(run.corpus, store, settings.ingest)
+    if ingest.has_work or not store.recordings.exists():
+        return PipelinePlan(first_stale="ingest", problems=ingest.problems)
     recordings = read_recordings(store)
     stale = pending_faces(store, recordings, settings.faces)
     if stale:
-        return PipelinePlan(first_stale=f"faces of {', '.join(r.recording_id for r in stale)}")
+        names = ", ".join(recording.recording_id for recording in stale)
+        return PipelinePlan(first_stale=f"faces of {names}", problems=ingest.problems)
+    cards = _cards(store, recordings, settings)
+    if isinstance(cards, str):
+        return PipelinePlan(first_stale=cards, problems=ingest.problems)
+    scoring = scoring_of(cards, settings.evaluate)
+    if pending_metrics(store, recordings, scoring.model_ids, scoring.dimension, settings.evaluate):
+        return PipelinePlan(first_stale="evaluate", problems=ingest.problems)
+    if not report_is_current(store, scoring):
+        return PipelinePlan(first_stale="report", problems=ingest.problems)
+    return PipelinePlan(first_stale=None, problems=ingest.problems, scoring=scoring)
+
+
+def scoring_after(run: PipelineRun) -> Scoring:
+    """What a run that has just ended compared: its own models, whatever else the store holds and whoever failed.
+
+    Raises:
+        StoreError: the store changed since.
+    """
+    settings, store = settings_of(run), Store(run.store)
+    cards = _cards(store, read_recordings(store), settings)
+    if isinstance(cards, str):
+        raise StoreError(f"{store.root}: expected an up-to-date store after the run, found work for {cards}; run again")
+    return scoring_of(cards, settings.evaluate)
+
+
+def _cards(store: Store, recordings: list[Recording], settings: PipelineSettings) -> list[ModelCard] | str:
+    """The run's models and controls with everything computed by them in place, or the first stage that is not."""
     cards: list[ModelCard] = []
     for swapped in (False, True) if settings.control else (False,):
         found = _models(store, recordings, settings, swapped=swapped)
         if isinstance(found, str):
-            return PipelinePlan(first_stale=found)
+            return found
         cards += found
-    scoring = scoring_of(cards, settings.evaluate)
-    if pending_metrics(store, recordings, scoring.model_ids, scoring.dimension, settings.evaluate):
-        return PipelinePlan(first_stale="evaluate")
-    if not report_is_current(store, scoring):
-        return PipelinePlan(first_stale="report")
-    return PipelinePlan(first_stale=None, scoring=scoring)
+    return cards
 
 
 def _models(

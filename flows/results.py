@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.plan import plan_pipeline
+from flows.plan import plan_pipeline, scoring_after
 from flows.presets import settings_of
 from flows.scoring import Scoring, chosen_cards, scoring_of
 from flows.terminal import failures_table, problems_table, scores_table
@@ -15,7 +15,6 @@ from schemas.cards import ModelCard
 from schemas.presets import conf_dir
 from schemas.runs import EvaluateRun, PipelineRun
 from schemas.tables import frames_schema
-from tasks.ingest.plan import plan_ingest
 from tasks.ingest.recordings import read_corpus_note, read_recordings
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
@@ -24,27 +23,17 @@ from tasks.store.parts import read_table
 
 def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
     """Run what is missing or stale, then show the scores. Nothing to do means that Prefect is never imported."""
-    settings = settings_of(run)
-    problems = plan_ingest(run.corpus, Store(run.store), settings.ingest).problems
-    if problems:
-        console.print(problems_table(problems))
     plan = plan_pipeline(run)
-    if plan.first_stale is None:
+    if plan.problems:
+        console.print(problems_table(plan.problems))
+    if plan.scoring is not None:
         console.print("nothing to do: the store is up to date")
-    else:
-        console.print(f"to do, from here on: {plan.first_stale}")
-        from flows.run_pipeline import run_pipeline
+        return show(Store(run.store), plan.scoring, console)
+    console.print(f"to do, from here on: {plan.first_stale}")
+    from flows.run_pipeline import run_pipeline
 
-        run_pipeline(run)
-        plan = plan_pipeline(run)
-    scoring = plan.scoring or _scoring_as_stored(run)
-    return show(Store(run.store), scoring, console)
-
-
-def _scoring_as_stored(run: PipelineRun) -> Scoring:
-    """The scoring where recordings that failed leave the plan with something to do."""
-    store = Store(run.store)
-    return scoring_of(chosen_cards(store, ()), settings_of(run).evaluate)
+    run_pipeline(run)
+    return show(Store(run.store), scoring_after(run), console)
 
 
 def show_evaluation(run: EvaluateRun, report: Path, console: Console) -> dict[str, Any]:
