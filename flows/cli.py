@@ -204,6 +204,34 @@ def evaluate(
 
 
 @app.command()
+def overlay(
+    recording: Annotated[str, typer.Argument(help="Id of a recording in the store, or its name in the corpus.")],
+    store: StoreOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Video to write (.mp4); RECORDING-overlay.mp4 here by default.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Whose predictions to draw; the report's first by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the stored rows into the recording's own pictures: box, landmarks, chip, quality, running trace."""
+
+    def work() -> dict[str, Any]:
+        from tasks.store.layout import existing_store
+
+        found = existing_store(store)
+        from tasks.overlay.stage import write_overlay
+
+        written = write_overlay(found, recording, target=out, model=model)
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in written.shares.items())
+        said = f"{written.path}: {written.num_frames} frames ({shares}); predictions: {written.model_id or 'none'}"
+        return {**dataclasses.asdict(written), "said": said}
+
+    _command(work, as_json)
+
+
+@app.command()
 def run(
     corpus: CorpusArgument,
     store: StoreOption,

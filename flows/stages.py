@@ -19,9 +19,10 @@ from schemas.cards import ModelCard
 from schemas.errors import RecordingError
 from schemas.settings import CnnTraining, EvaluateSettings, PipelineSettings, RnnTraining
 from tasks.evaluation.task import evaluate_task
+from tasks.faces.plan import STAGE
 from tasks.faces.plan import pending as pending_faces
-from tasks.faces.stage import FacesSummary, num_workers
-from tasks.faces.supervisor import stoppable
+from tasks.faces.pool import worker_pool
+from tasks.faces.stage import FacesSummary, frames_on_disk, num_workers
 from tasks.faces.task import extract_faces_task
 from tasks.features.task import extract_features_task
 from tasks.ingest.recordings import read_recordings
@@ -81,7 +82,15 @@ def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
     workers = num_workers(settings.faces)
     side_by_side = min(workers, len(stale))
     failed = []
-    with stoppable(), track("faces", len(stale), "recordings") as bar:
+    whole = track(
+        STAGE,
+        sum(recording.num_frames for recording in stale),
+        "frames",
+        done=sum(frames_on_disk(store, recording, settings.faces) for recording in stale),
+        recorded_seconds=sum(recording.duration_seconds for recording in stale),
+        recordings=len(stale),
+    )
+    with worker_pool(), whole:
         waiting = list(stale)
         running: dict[PrefectFuture[FacesSummary], str] = {}
         while waiting or running:
@@ -91,7 +100,6 @@ def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
                 running[future] = recording.recording_id
             for future in wait(list(running), timeout=0.1).done:
                 recording_id = running.pop(future)
-                bar.advance()
                 if _failed(future.result(raise_on_failure=False)):
                     failed.append(recording_id)
     return sorted(failed)

@@ -2,87 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import textwrap
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.progress import Progress, ProgressColumn, Task, TaskID
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
 from rich.text import Text
 
 from schemas.errors import Problem
-from tasks.progress import Bar
+from tasks.progress import LogReporter, Meter, number
 from tasks.report.summary import ScoreTable
 
 _MOST_COLUMNS = 10
+_LEAST_NAME = 8
+_WIDE = 100
 _ROLE_STYLE = {"model": "bold", "single-frame": "", "trivial": "dim", "ceiling": "dim italic", "control": "dim italic"}
 
 
-class _RateColumn(ProgressColumn):
-    """Units per second since the bar started."""
+class _Column(ProgressColumn):
+    """A column made from the task's meter. It keeps its width, unless it `shrinks`."""
 
-    def render(self, task: Task) -> Text:
-        unit = task.fields.get("unit", "")
-        rate = task.finished_speed or task.speed
-        text = "" if rate is None else f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
-        return Text(text, no_wrap=True)
+    def __init__(self, show: Callable[[Meter], RenderableType], *, shrinks: bool = False, right: bool = False) -> None:
+        self._show = show
+        super().__init__(Column(no_wrap=not shrinks, justify="right" if right else "left"))
+
+    def render(self, task: Task) -> RenderableType:
+        return self._show(task.fields["meter"])
 
 
-class _RichBar:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self.task = progress, task
+class _Shortened:
+    """One line of text that loses its middle where there is no room for it."""
 
-    def advance(self, amount: float = 1, note: str = "") -> None:
-        if note:
-            self._progress.update(self.task, advance=amount, note=note)
-        else:
-            self._progress.update(self.task, advance=amount)
+    def __init__(self, text: str, style: str = "") -> None:
+        self._text, self._style = text, style
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(len(self._text), _LEAST_NAME), len(self._text))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(shortened(self._text, options.max_width), style=self._style, no_wrap=True)
+
+
+def shortened(text: str, width: int) -> str:
+    """`text`, its middle replaced by an ellipsis if it is longer than `width` characters.
+
+    >>> shortened("recording-2024-01-31-left", 13)
+    'record…1-left'
+    """
+    if len(text) <= width:
+        return text
+    ending = max(width - 1, 0) // 2
+    return f"{text[: max(width - 1 - ending, 0)]}…{text[len(text) - ending :]}"[:width]
+
+
+def _name(meter: Meter) -> _Shortened:
+    if meter.recordings:
+        return _Shortened(f"{meter.label}, {meter.read().recordings_done}/{meter.recordings} done", "bold")
+    return _Shortened(f"  {meter.label}" if meter.whole else meter.label)
+
+
+def _bar(meter: Meter) -> ProgressBar:
+    now = meter.read()
+    return ProgressBar(total=now.total, completed=now.done, width=8)
+
+
+def _count(meter: Meter) -> Text:
+    now = meter.read()
+    return Text(f"{_amount(now.done)}/{_amount(now.total)}", "progress.download")
+
+
+def _amount(count: float) -> str:
+    return f"{count:,.0f}" if count < 1e6 else f"{count / 1e6:.2f}M"
+
+
+def _rate(meter: Meter) -> Text:
+    rate = meter.read().rate
+    return Text("" if rate is None else f"{number(rate)} {meter.unit}/s")
+
+
+def _speed(meter: Meter, unit: str) -> Text:
+    speed = meter.read().speed
+    return Text("" if speed is None else f"{number(speed)} {unit}", "magenta")
+
+
+def _left(meter: Meter) -> Text:
+    seconds = meter.read().seconds_left
+    return Text("" if seconds is None else f"{_clock(seconds)} left", "progress.remaining")
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(math.ceil(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 class RichReporter:
-    """Progress bars on stderr with rate and time left."""
+    """On a terminal a bar for all that is running, elsewhere a line now and then; a line stays of what is over."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=8),
-            MofNCompleteColumn(),
-            _RateColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}", style="dim"),
+            _Column(_name, shrinks=True),
+            _Column(_bar),
+            _Column(_count, right=True),
+            _Column(_rate, right=True),
+            _Column(lambda meter: _speed(meter, "x real time" if console.width >= _WIDE else "x"), right=True),
+            _Column(_left, right=True),
+            _Column(lambda meter: _Shortened(meter.read().note, "dim"), shrinks=True),
             console=console,
-            speed_estimate_period=60,
         )
-        self._active = 0
+        self._lines = None if console.is_terminal else LogReporter(self._print)
+        self._tasks: dict[Meter, TaskID] = {}
+        self._lock = threading.Lock()
 
-    def start(self, label: str, total: float, unit: str, done: float) -> Bar:
-        if total:
-            self._progress.start()
-        self._active += 1
-        return _RichBar(
-            self._progress, self._progress.add_task(label, total=total, completed=int(done), unit=unit, note="")
-        )
+    def start(self, meter: Meter) -> None:
+        """Draw a bar for it, below that of its whole."""
+        if self._lines is not None:
+            self._lines.start(meter)
+        elif meter.read().total:
+            with self._lock:
+                self._tasks[meter] = self._progress.add_task(meter.name, meter=meter)
+                self._progress.start()
 
-    def stop(self, bar: Bar) -> None:
-        assert isinstance(bar, _RichBar)
-        self._progress.stop_task(bar.task)
-        self._active -= 1
-        if self._active:
-            self._progress.remove_task(bar.task)  # a recording that is done makes room; the whole stays
-        else:
-            self._progress.stop()
-            for task in list(self._progress.task_ids):
-                self._progress.remove_task(task)
+    def advanced(self, meter: Meter) -> None:
+        """Bars are drawn ten times a second anyway."""
+        if self._lines is not None:
+            self._lines.advanced(meter)
+
+    def stop(self, meter: Meter) -> None:
+        """Remove its bar, and say in a line how it went; a recording gives way to the others without one."""
+        if self._lines is not None:
+            self._lines.stop(meter)
+        elif meter in self._tasks:
+            self._remove(meter)
+
+    def _remove(self, meter: Meter) -> None:
+        with self._lock:
+            for gone in [
+                one for one in self._tasks if meter in (one, one.whole)
+            ]:  # Ctrl-C ends a whole before its parts
+                self._progress.remove_task(self._tasks.pop(gone))
+            if not self._tasks:
+                self._progress.stop()
+        if meter.whole is None:
+            line = meter.summary() if meter.recordings else meter.line()
+            width = self._progress.console.width
+            self._print(textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False))
+
+    def _print(self, line: str) -> None:
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def problems_table(problems: Sequence[Problem]) -> Table:

@@ -10,8 +10,10 @@ AffectFlowError
 |   `-- TrainingError           a model cannot be trained on what the store holds
 |-- StoppedError                the run is being stopped; nothing has failed
 `-- RecordingError              one recording failed, the others go on   exit code 1
+    |-- SourceError             a file is gone, or is no longer the one that was ingested
     |-- ProbeError              the container cannot be opened or has no video
     |-- DecodeError             frames and the index of the stream disagree, or decoding stopped
+    |   `-- DecoderDiedError    ffmpeg was ended by a signal
     |-- AudioError              the audio track cannot be decoded
     |-- RatingsError            the ratings of a recording are malformed
     `-- WorkerError             a worker process died twice on the same segment
@@ -94,12 +96,20 @@ class RecordingError(AffectFlowError):
     exit_code = 1
 
 
+class SourceError(RecordingError):
+    """A file is gone or cannot be read, or it is not, or no longer, the one that was ingested."""
+
+
 class ProbeError(RecordingError):
     """A container cannot be opened, or holds no video stream."""
 
 
 class DecodeError(RecordingError):
     """Decoding stopped early, or the frames disagree with the index of the stream."""
+
+
+class DecoderDiedError(DecodeError):
+    """A signal ended ffmpeg: somebody killed it, the system for want of memory, or it crashed."""
 
 
 class AudioError(RecordingError):

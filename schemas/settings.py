@@ -2,7 +2,7 @@
 
 Values live in `conf/*.toml`; a Prefect deployment shows these models as a form. A stage's key holds exactly the
 settings that change its output; those that only change how it runs (`workers`, `device`, thread counts) are named in
-`RUNTIME_FIELDS` and left out of it.
+`RUNTIME_FIELDS` and left out of it; so are the limits `max_pixels` and `max_frames`, which refuse and change nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from schemas.errors import SettingsError
 from schemas.presets import conf_dir
 
-RUNTIME_FIELDS = frozenset({"workers", "device", "num_threads"})
+RUNTIME_FIELDS = frozenset({"workers", "device", "num_threads", "max_pixels", "max_frames"})
+
+MAX_PIXELS = 8192 * 4320
+"""Largest picture that is decoded unless a setting says otherwise: 8K at 17:9."""
+
+MAX_FRAMES = 5_000_000
+"""Most frames of a video unless a setting says otherwise: 23 hours at 60 frames/s; their index takes about 300 MB."""
 
 _T = TypeVar("_T")
 
@@ -40,16 +46,32 @@ class IngestSettings(Settings):
     partitions: Path | None = Field(None, description="CSV: subject, partition; replaces RECOLA's built-in table")
     dimension: str = Field("valence", description="the rated dimension")
     declared_frame_rate: float | None = Field(None, gt=0, description="frames/s of streams that carry no time stamps")
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="largest picture, width x height; larger ones are refused")
+    max_frames: int = Field(MAX_FRAMES, ge=1, description="most frames of a video; longer ones are refused")
+
+
+class IdentitySettings(Settings):
+    """Who is a recording's main person: a few frames are looked at, until one person leads."""
+
+    threshold: float = Field(0.55, gt=0, le=2, description="largest distance of two embeddings of one person")
+    interval_seconds: float = Field(5.0, gt=0, description="between the frames looked at")
+    most_samples: int = Field(120, ge=1, description="most frames looked at")
+    decisive_lead: int = Field(8, ge=1, description="frames by which the main person leads when the search ends")
 
 
 class FacesSettings(Settings):
     """How faces are found and aligned."""
 
-    segment_frames: int = Field(1500, ge=25, description="frames in one segment, the unit of work and of a part")
+    segment_frames: int = Field(750, ge=25, description="frames in one segment, the unit of work and of a part")
     chip_format: Literal["rgb96", "gray96"] = "rgb96"
+    detector: Literal["hog", "cnn"] = Field("hog", description="dlib's; cnn finds turned faces, 20 times as slow")
     upsample: int = Field(1, ge=0, le=2, description="doublings tried when the full-frame detector finds nothing")
-    detection_threshold: float = Field(0.0, description="lowest HOG score of a face")
+    detection_threshold: float = Field(0.0, description="lowest detection score of a face")
+    detection_interval: int = Field(10, ge=1, description="frames between detections where landmarks carry the face")
     full_detection_interval: int = Field(250, ge=1, description="frames between looks at the whole picture")
+    tracking_threshold: float = Field(0.8, ge=-1, le=1, description="lowest likeness of a carried face to the last")
+    identity: IdentitySettings = IdentitySettings()
+    max_pixels: int = Field(MAX_PIXELS, ge=1, description="largest picture decoded where the size changes on the way")
     workers: int = Field(0, ge=0, description="worker processes; 0: one for each core")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 CHIP_SIZE = 96
 """Side of the stored aligned face, pixels."""
@@ -19,6 +19,9 @@ CHIP_BYTES = {"rgb96": CHIP_SIZE * CHIP_SIZE * 3, "gray96": CHIP_SIZE * CHIP_SIZ
 
 NUM_FEATURES = 300
 NUM_MEL_BANDS = 40
+
+EMBEDDING_SIZE = 128
+"""Numbers that dlib's face-recognition network makes of a face."""
 
 
 def _field(name: str, kind: pa.DataType, *, nullable: bool = False) -> pa.Field[pa.DataType]:
@@ -40,6 +43,7 @@ RECORDINGS = pa.schema(
         _field("height", pa.int32()),
         _field("rotation", pa.int32()),  # degrees clockwise that a player turns the picture by
         _field("pixel_aspect", pa.float64()),  # width of a pixel / its height
+        _field("colour_matrix", pa.string(), nullable=True),  # bt601 | bt709, limited range; null: any other
         _field("num_frames", pa.int64()),  # frames in the index of the stream
         _field("frame_rate_nominal", pa.float64(), nullable=True),
         _field("video_start_seconds", pa.float64()),  # first frame, after the container's start
@@ -99,7 +103,8 @@ def frames_schema(chip_format: str) -> pa.Schema:
             _field("time_seconds", pa.float64()),
             _field("face_valid", pa.bool_()),
             _field("face_source", pa.string()),  # detected | tracked | none
-            _field("detection_score", pa.float32(), nullable=True),
+            _field("detection_score", pa.float32(), nullable=True),  # of the detector, where it ran
+            _field("tracking_score", pa.float32(), nullable=True),  # likeness to the frame before, where carried: to 1
             _field("box_left", pa.float32(), nullable=True),
             _field("box_top", pa.float32(), nullable=True),
             _field("box_right", pa.float32(), nullable=True),
@@ -115,6 +120,20 @@ def frames_schema(chip_format: str) -> pa.Schema:
         ]
     )
 
+
+IDENTITIES = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("person", pa.int32()),  # 0: the main person; then by sightings, most first
+        _field("num_sightings", pa.int32()),  # sampled frames that show this person
+        _field("first_seen_seconds", pa.float64()),
+        _field("last_seen_seconds", pa.float64()),
+        _field("median_box_side", pa.float32()),  # pixels of the upright, square-pixel picture
+        _field("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False), EMBEDDING_SIZE)),
+    ]
+)
+"""The persons of a recording, as a sparse first pass over it found them. Biometric data: an embedding identifies a
+person, so guard and delete these files like the recordings. No rows: no face was seen."""
 
 FEATURES = pa.schema(
     [

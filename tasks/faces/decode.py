@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import io
 import queue
 import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, DecoderDiedError
+from schemas.settings import MAX_PIXELS
+from tasks.ingest.media import DEMUXERS, PROTOCOLS
 
 ByteArray = npt.NDArray[np.uint8]
 
 _TIME_TAG = "@frame"
 _STALL_SECONDS = 60.0
+_PIPE_BYTES = 1 << 20  # Linux's largest; the default of 64 KiB costs a switch of process for each twentieth of a frame
+_BUFFERS = 3
+
+ColourMatrix = Literal["bt601", "bt709"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One decoded frame, upright and with square pixels, limited-range BT.601.
+    """One decoded frame, upright and with square pixels, limited range, in `matrix`.
 
     `y` is `[height, width]`; `u` and `v` are `[ceil(height / 2), ceil(width / 2)]`. `pts` counts `time_base`;
-    where a frame carries none it is what the decoder makes of the ones around it.
+    where a frame carries none it is what the decoder makes of the ones around it. The planes are views of a buffer
+    that the stream writes again two pictures later: copy what is to stay.
     """
 
     y: ByteArray
@@ -39,6 +49,7 @@ class Picture:
     v: ByteArray
     pts: int
     time_base: Fraction
+    matrix: ColourMatrix = "bt601"
 
 
 def upright_size(*, width: int, height: int, rotation: int, pixel_aspect: float) -> tuple[int, int]:
@@ -61,25 +72,40 @@ def decoder_version() -> str:
 class FrameStream:
     """The frames of one stretch of a video, in display order, none dropped and none repeated.
 
-    Use as a context manager and iterate; leaving it ends ffmpeg. Memory is one frame.
+    Use as a context manager and iterate; leaving it ends ffmpeg. Memory is a few frames.
 
     Args:
         path: the video.
         size: width and height of the upright picture, from `upright_size`.
+        matrix: of the stream's own limited-range pixels, which are then left as they are: converting every pixel of
+            every frame would cost as much as decoding. None: unknown or another, and converted to BT.601.
         seek_seconds: decode from the first frame at or after this time (after the container's start); None for all.
         num_frames: stop after this many; None to go to the end.
+        max_pixels: larger pictures are refused before there is room made for them.
     """
 
     def __init__(
-        self, path: Path, *, size: tuple[int, int], seek_seconds: float | None = None, num_frames: int | None = None
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int],
+        matrix: ColourMatrix | None = None,
+        seek_seconds: float | None = None,
+        num_frames: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self._path, self._size = path, size
+        self._path, self._size, self._matrix, self._max_pixels = path, size, matrix, max_pixels
         self._seek, self._num_frames = seek_seconds, num_frames
         self._times: queue.Queue[tuple[int, Fraction] | None] = queue.Queue()
         self._complaints: list[str] = []
 
     def __enter__(self) -> FrameStream:
-        source: dict[str, Any] = {"protocol_whitelist": "file,pipe", "threads": 1}
+        source: dict[str, Any] = {
+            "protocol_whitelist": PROTOCOLS,
+            "format_whitelist": DEMUXERS,
+            "max_pixels": self._max_pixels,
+            "threads": 1,
+        }
         if self._seek is not None:
             source["ss"] = f"{self._seek:.6f}"
         width, height = self._size
@@ -95,14 +121,18 @@ class FrameStream:
         if self._num_frames is not None:
             output["frames:v"] = self._num_frames
         video = ffmpeg.input(f"file:{self._path.absolute()}", **source)["V:0"]
-        video = video.filter("scale", width, height, out_color_matrix="bt601", out_range="limited")
+        colour = {} if self._matrix else {"out_color_matrix": "bt601", "out_range": "limited"}
+        video = video.filter("scale", width, height, **colour)
         command = video.output("pipe:1", **output).global_args("-nostdin", "-hide_banner", "-loglevel", "error")
         self._process: subprocess.Popen[bytes] = subprocess.Popen(
             command.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
         )
+        assert self._process.stdout is not None
+        fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         assert self._process.stderr is not None
         self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
         self._listener.start()
@@ -134,28 +164,49 @@ class FrameStream:
 
         Raises:
             DecodeError: ffmpeg failed, stopped inside a frame, or gave a frame without telling its time.
+            DecoderDiedError: ffmpeg was killed, which says nothing about the video.
         """
         width, height = self._size
         half_width, half_height = (width + 1) // 2, (height + 1) // 2
         luma, chroma = width * height, half_width * half_height
-        assert self._process.stdout is not None
-        while True:
-            raw = self._process.stdout.read(luma + 2 * chroma)
-            if not raw:
+        # Read into the same few buffers again and again: fresh memory for every frame costs more than the copy.
+        for data in cycle([np.empty(luma + 2 * chroma, dtype=np.uint8) for _ in range(_BUFFERS)]):
+            filled = self._fill(data.data)
+            if filled == 0:
                 break
-            if len(raw) < luma + 2 * chroma:
+            if filled < len(data):
+                self._check_end()
                 raise DecodeError(f"{self._path}: decoding stopped inside a frame; {self._why()}")
             pts, time_base = self._next_time()
-            data = np.frombuffer(raw, dtype=np.uint8)
             yield Picture(
                 y=data[:luma].reshape(height, width),
                 u=data[luma : luma + chroma].reshape(half_height, half_width),
                 v=data[luma + chroma :].reshape(half_height, half_width),
                 pts=pts,
                 time_base=time_base,
+                matrix=self._matrix or "bt601",
             )
-        if self._process.wait() != 0:
-            raise DecodeError(f"{self._path}: ffmpeg ended with status {self._process.returncode}; {self._why()}")
+        self._check_end()
+
+    def _check_end(self) -> None:
+        status = self._process.wait()
+        if status < 0:
+            raise DecoderDiedError(
+                f"{self._path}: ffmpeg was ended by signal {-status}; look for a lack of memory, then run again"
+            )
+        if status:
+            raise DecodeError(f"{self._path}: ffmpeg ended with status {status}; {self._why()}")
+
+    def _fill(self, buffer: memoryview) -> int:
+        """Bytes read: all of the buffer, unless the stream ends."""
+        assert isinstance(self._process.stdout, io.FileIO)
+        filled = 0
+        while filled < len(buffer):
+            count = self._process.stdout.readinto(buffer[filled:])
+            if not count:
+                break
+            filled += count
+        return filled
 
     def _next_time(self) -> tuple[int, Fraction]:
         try:
@@ -163,6 +214,8 @@ class FrameStream:
         except queue.Empty:
             told = None
         if told is None:
+            if self._process.poll() is not None:
+                self._check_end()
             raise DecodeError(f"{self._path}: a frame came without its presentation time; {self._why()}")
         return told
 

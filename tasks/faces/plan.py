@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from itertools import count
 
 from schemas.settings import FacesSettings
+from tasks.faces.identity import identities_key
 from tasks.ingest.recordings import Recording, recording_key
 from tasks.store.layout import Store, part_name
 from tasks.store.parts import read_provenance, stage_key
 
 STAGE = "faces"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 def frames_key(recording: Recording, settings: FacesSettings) -> str:
     """Stage key of a recording's `frames` parts."""
-    return stage_key(STAGE, STAGE_VERSION, settings.keyed(), [recording_key(recording)])
+    return stage_key(
+        STAGE, STAGE_VERSION, settings.keyed(), [recording_key(recording), identities_key(recording, settings)]
+    )
 
 
 def is_complete(store: Store, recording_id: str, key: str) -> bool:

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import numpy.typing as npt
 
 from schemas.errors import DecodeError
 from schemas.settings import FacesSettings
-from schemas.tables import INDEX, frames_schema
-from tasks.faces.chip import aligned_chip, brightness_and_sharpness
-from tasks.faces.decode import FrameStream, Picture, decoder_version
-from tasks.faces.detect import Face, FaceFinder
+from schemas.tables import INDEX
+from tasks.faces.decode import ColourMatrix, FrameStream, Picture, decoder_version
+from tasks.faces.identity import read_identities
+from tasks.faces.rows import FrameRow, frame_row, write_rows
+from tasks.faces.track import FaceFinder
 from tasks.store.layout import part_name
-from tasks.store.parts import Provenance, part_writer, read_table
+from tasks.store.parts import Provenance, read_table
 
-_ROWS_PER_GROUP = 250  # 7 MB of chips
 _PROGRESS_FRAMES = 50
 
 
@@ -37,26 +37,33 @@ class SegmentJob:
     path: str
     source_sha256: str
     index_path: str
+    identities_path: str
     frames_dir: str
     stage_key: str
     width: int
     height: int
+    colour_matrix: ColourMatrix | None
     first: int
     last: int | None
     declared_rate: bool
     settings: dict[str, Any]
 
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return f"frames [{self.first}, {'end' if self.last is None else self.last})"
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {"kind": "segment", **asdict(self)}
 
 
 @dataclass(frozen=True)
 class _Index:
     """The seek index as columns; times are what the store says, `pts` what the decoder will say."""
 
-    pts: list[int]
-    times: list[float]
+    pts: npt.NDArray[np.int64]
+    times: npt.NDArray[np.float64]
 
 
 def extract_segment(job: SegmentJob, advance: Callable[[int], None]) -> int:
@@ -74,8 +81,8 @@ def extract_segment(job: SegmentJob, advance: Callable[[int], None]) -> int:
     """
     settings = FacesSettings(**job.settings)
     table = read_table(Path(job.index_path), INDEX, ["pts", "time_seconds"])
-    index = _Index(table["pts"].to_pylist(), table["time_seconds"].to_pylist())
-    finder = FaceFinder(settings)
+    index = _Index(table["pts"].to_numpy(), table["time_seconds"].to_numpy())
+    finder = FaceFinder(settings, read_identities(Path(job.identities_path)))
     if job.last is None:
         return _extract_whole(job, settings, index, finder, advance)
     rows = _rows(job, settings, finder, _indexed_pictures(job, index), advance)
@@ -87,23 +94,33 @@ def _indexed_pictures(job: SegmentJob, index: _Index) -> Iterator[tuple[int, flo
     """Frame index, time and picture of a segment, each checked against the index."""
     assert job.last is not None
     at_end = job.last == len(index.pts)
-    seek = (index.times[job.first - 1] + index.times[job.first]) / 2 if job.first else None
+    seek = float(index.times[job.first - 1] + index.times[job.first]) / 2 if job.first else None
     wanted = None if at_end else job.last - job.first
-    size = (job.width, job.height)
     position = job.first
-    with FrameStream(Path(job.path), size=size, seek_seconds=seek, num_frames=wanted) as stream:
+    with _stream(job, seek_seconds=seek, num_frames=wanted) as stream:
         for picture in stream:
             if position >= job.last or picture.pts != index.pts[position]:
                 expected = index.pts[position] if position < job.last else "the end of the stream"
                 raise DecodeError(
                     f"{job.path}: frame {position} came with presentation time {picture.pts}, expected {expected}"
                 )
-            yield position, index.times[position], picture
+            yield position, float(index.times[position]), picture
             position += 1
     if position < job.last:
         raise DecodeError(
             f"{job.path}: decoding ended after frame {position - 1}, expected frames [{job.first}, {job.last})"
         )
+
+
+def _stream(job: SegmentJob, *, seek_seconds: float | None = None, num_frames: int | None = None) -> FrameStream:
+    return FrameStream(
+        Path(job.path),
+        size=(job.width, job.height),
+        matrix=job.colour_matrix,
+        seek_seconds=seek_seconds,
+        num_frames=num_frames,
+        max_pixels=FacesSettings(**job.settings).max_pixels,
+    )
 
 
 def _extract_whole(
@@ -112,7 +129,7 @@ def _extract_whole(
     """Every frame the decoder yields, in parts of one segment each; the decoder is right, not the index."""
     for path in Path(job.frames_dir).glob("part-*.parquet"):
         path.unlink()  # segments by the index may stand here under the same key: these frames are not to mix with them
-    with FrameStream(Path(job.path), size=(job.width, job.height)) as stream:
+    with _stream(job) as stream:
         pictures = _one_ahead(_timed_pictures(job, index, stream))
         written = 0
         for number in count():
@@ -133,7 +150,7 @@ def _timed_pictures(job: SegmentJob, index: _Index, stream: FrameStream) -> Iter
         if job.declared_rate:
             if position >= len(index.times):
                 raise DecodeError(f"{job.path}: more frames than the {len(index.times)} counted at ingestion")
-            time_seconds = index.times[position]
+            time_seconds = float(index.times[position])
         else:
             ticks = picture.pts * picture.time_base
             if zero is None:
@@ -147,7 +164,7 @@ def _timed_pictures(job: SegmentJob, index: _Index, stream: FrameStream) -> Iter
 
 def _container_start(index: _Index, time_base: Fraction) -> float:
     """Seconds from the zero of presentation times to the container's start, as ingestion found it."""
-    return float(index.pts[0] * time_base) - index.times[0]
+    return float(int(index.pts[0]) * time_base) - float(index.times[0])
 
 
 class _Chunk:
@@ -187,73 +204,35 @@ def _rows(
     finder: FaceFinder,
     pictures: Iterator[tuple[int, float, Picture]],
     advance: Callable[[int], None],
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[FrameRow]:
     told = 0
     for done, (position, time_seconds, picture) in enumerate(pictures, start=1):
-        face = finder.find(picture.y)
-        row = {"recording_id": job.recording_id, "frame_index": position, "time_seconds": time_seconds}
-        yield row | (_no_face() if face is None else _face_columns(picture, face, settings.chip_format))
+        yield frame_row(position, time_seconds, picture, finder.find(picture), chip_format=settings.chip_format)
         if done - told >= _PROGRESS_FRAMES:
             advance(done - told)
             told = done
     # what is left is told by the worker's final count
 
 
-def _no_face() -> dict[str, Any]:
-    return {"face_valid": False, "face_source": "none", "num_other_faces": None}
-
-
-def _face_columns(picture: Picture, face: Face, chip_format: str) -> dict[str, Any]:
-    chip = aligned_chip(picture, face.landmarks, chip_format=chip_format)
-    brightness, sharpness = brightness_and_sharpness(chip)
-    left, top, right, bottom = face.box
-    eyes = face.landmarks[[0, 1]].mean(axis=0) - face.landmarks[[2, 3]].mean(axis=0)
-    return {
-        "face_valid": True,
-        "face_source": "detected",
-        "detection_score": face.score,
-        "box_left": left,
-        "box_top": top,
-        "box_right": right,
-        "box_bottom": bottom,
-        "landmarks": face.landmarks.ravel().astype(np.float32),
-        "chip": chip.tobytes(),
-        "sharpness": sharpness,
-        "brightness": brightness,
-        "roll": math.degrees(math.atan2(float(eyes[1]), float(eyes[0]))),
-        "num_other_faces": face.num_other_faces,
-    }
-
-
 def _write_part(
     job: SegmentJob,
     settings: FacesSettings,
     number: int,
-    rows: Iterator[dict[str, Any]],
+    rows: Iterator[FrameRow],
     *,
     is_last: Callable[[], bool],
 ) -> int:
-    """Stream rows into part `number`, a row group at a time; `is_last` is asked once all are in."""
-    schema = frames_schema(settings.chip_format)
     provenance = Provenance(
         stage="faces",
         stage_key=job.stage_key,
         source_sha256=job.source_sha256,
         decoder_version=decoder_version(),
     )
-    written = 0
-    with part_writer(Path(job.frames_dir) / part_name(number), schema, provenance) as writer:
-        group: list[dict[str, Any]] = []
-        for row in rows:
-            group.append(row)
-            if len(group) == _ROWS_PER_GROUP:
-                writer.write_table(pa.Table.from_pylist(group, schema=writer.schema))
-                written += len(group)
-                group = []
-        if group:
-            writer.write_table(pa.Table.from_pylist(group, schema=writer.schema))
-            written += len(group)
-        if written == 0:
-            raise DecodeError(f"{job.path}: the decoder yields no frame; try playing the file, or copy it again")
-        writer.add_key_value_metadata({"affectflow.is_last": str(is_last()).lower()})
-    return written
+    return write_rows(
+        Path(job.frames_dir) / part_name(number),
+        rows,
+        provenance,
+        recording_id=job.recording_id,
+        chip_format=settings.chip_format,
+        is_last=is_last,
+    )

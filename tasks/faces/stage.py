@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from schemas.errors import RecordingError
@@ -11,9 +13,11 @@ from schemas.settings import FacesSettings
 from tasks.faces.plan import STAGE, frames_key, is_complete
 from tasks.faces.supervisor import extract_recording
 from tasks.ingest.recordings import Recording
-from tasks.progress import track
+from tasks.ingest.source import check_source, is_same_file
+from tasks.progress import Bar, track
 from tasks.store.failures import clear_failure, record_failure
-from tasks.store.layout import Store
+from tasks.store.layout import Store, part_name
+from tasks.store.parts import is_current, remove
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,31 @@ def num_workers(settings: FacesSettings) -> int:
     return settings.workers or len(os.sched_getaffinity(0))
 
 
+def frames_on_disk(store: Store, recording: Recording, settings: FacesSettings) -> int:
+    """Frames in the segments that an interrupted run has left complete; a stream that cannot be sought starts anew."""
+    if recording.time_source == "declared_rate":
+        return 0
+    key, folder = frames_key(recording, settings), store.frames(recording.recording_id)
+    step, end = settings.segment_frames, recording.num_frames
+    firsts = (first for first in range(0, end, step) if is_current(folder / part_name(first // step), key))
+    return sum(min(step, end - first) for first in firsts)
+
+
+@contextmanager
+def _tracked(store: Store, recording: Recording, settings: FacesSettings) -> Iterator[Bar]:
+    """A bar for one recording, within the stage's."""
+    on_disk = frames_on_disk(store, recording, settings)
+    with track(
+        recording.recording_id,
+        recording.num_frames,
+        "frames",
+        done=on_disk,
+        recorded_seconds=recording.duration_seconds,
+        within=STAGE,
+    ) as bar:
+        yield bar
+
+
 def extract_faces(store: Store, recording: Recording, settings: FacesSettings, *, workers: int) -> FacesSummary:
     """Find and align the face in every frame of one recording; a failure is written to the store, then raised.
 
@@ -40,17 +69,39 @@ def extract_faces(store: Store, recording: Recording, settings: FacesSettings, *
         workers: processes to use for this recording.
 
     Raises:
-        RecordingError: decoding failed, or a worker died twice.
+        RecordingError: decoding failed, the file is gone or changed, or a worker died twice.
     """
     started = time.monotonic()
     key = frames_key(recording, settings)
     if is_complete(store, recording.recording_id, key):
         return FacesSummary(recording_id=recording.recording_id, num_frames=recording.num_frames, seconds=0.0)
     try:
-        with track(f"faces {recording.recording_id}", recording.num_frames, "frames") as bar:
-            frames = extract_recording(store, recording, settings, workers=workers, bar=bar)
+        with _tracked(store, recording, settings) as bar:
+            frames = _extract_unchanged(store, recording, settings, workers, bar)
     except RecordingError as error:
         record_failure(store, STAGE, recording.recording_id, error, recording.path)
         raise
     clear_failure(store, STAGE, recording.recording_id)
     return FacesSummary(recording_id=recording.recording_id, num_frames=frames, seconds=time.monotonic() - started)
+
+
+def _extract_unchanged(store: Store, recording: Recording, settings: FacesSettings, workers: int, bar: Bar) -> int:
+    """`extract_recording`, which leaves nothing of a file that is another by the end than the one ingested."""
+    check_source(recording)
+    try:
+        frames = extract_recording(store, recording, settings, workers=workers, bar=bar)
+    except RecordingError:
+        _drop_if_changed(store, recording)
+        raise
+    _drop_if_changed(store, recording)
+    for unfinished in store.frames(recording.recording_id).glob(".tmp-*"):
+        remove(unfinished)  # of workers that died on the way
+    return frames
+
+
+def _drop_if_changed(store: Store, recording: Recording) -> None:
+    if is_same_file(recording):
+        return
+    for part in store.frames(recording.recording_id).glob("part-*.parquet"):
+        remove(part)
+    check_source(recording)

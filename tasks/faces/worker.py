@@ -3,9 +3,9 @@
 It never imports Prefect. It ends at once when its input closes, and its ffmpeg with it, so that killing the run leaves
 no orphan.
 
-In:  {"recording_id": ..., "first": ..., ...}                  a `SegmentJob`
+In:  {"kind": "segment", "recording_id": ..., ...}             a `SegmentJob`, or an `IdentitiesJob`
 Out: {"event": "frames", "count": n}                           progress
-     {"event": "done", "frames": n}                            the part is in place
+     {"event": "done", "frames": n, "result": ...}             the part is in place; frames that count as progress
      {"event": "failed", "error": "DecodeError", "message": m} this segment failed; the worker lives on
 """
 
@@ -16,10 +16,12 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from schemas.errors import AffectFlowError
 from tasks.faces.segment import SegmentJob, extract_segment
+from tasks.faces.settle import IdentitiesJob, write_settled
 
 
 def main() -> None:
@@ -27,13 +29,26 @@ def main() -> None:
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     while True:
-        job = SegmentJob(**json.loads(jobs.get()))
+        job = json.loads(jobs.get())
         try:
-            frames = extract_segment(job, lambda count: _tell({"event": "frames", "count": count}))
+            frames, result = _JOBS[job.pop("kind")](job)
         except AffectFlowError as error:
             _tell({"event": "failed", "error": type(error).__name__, "message": str(error)})
         else:
-            _tell({"event": "done", "frames": frames})
+            _tell({"event": "done", "frames": frames, "result": result})
+
+
+def _segment(job: dict[str, Any]) -> tuple[int, int]:
+    frames = extract_segment(SegmentJob(**job), lambda count: _tell({"event": "frames", "count": count}))
+    return frames, frames
+
+
+def _identities(job: dict[str, Any]) -> tuple[int, None]:
+    write_settled(IdentitiesJob(**job))
+    return 0, None
+
+
+_JOBS: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {"segment": _segment, "identities": _identities}
 
 
 def _read_jobs(jobs: queue.Queue[str]) -> None:

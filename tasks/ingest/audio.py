@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 
 from schemas.errors import AudioError, StoreError
 from schemas.tables import AUDIO, NUM_MEL_BANDS
-from tasks.ingest.media import open_media
+from tasks.ingest.media import has_decoder, open_media, packets
 from tasks.store.parts import Provenance, part_writer, read_table, stage_key, write_part
 
 AUDIO_VERSION = 1
@@ -104,8 +106,10 @@ class AudioTrack:
             if not container.streams.audio:
                 raise AudioError(f"{self._path}: expected an audio stream, found none")
             stream = container.streams.audio[0]
+            if not has_decoder(stream):
+                raise AudioError(f"{self._path}: expected audio, found a track of an unknown codec; convert it to WAV")
             zero = (container.start_time or 0) / 1_000_000
-            for frame in container.decode(stream):
+            for frame in _frames(container, stream):
                 rate = frame.sample_rate
                 block: Samples = np.concatenate([part.to_ndarray() for part in to_planar.resample(frame)], axis=1)
                 start = position
@@ -128,6 +132,13 @@ class AudioTrack:
                 yield from _silence(silence, rate, self._path)
                 if len(kept):
                     yield kept
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
+    for packet in packets(container, stream):
+        for frame in packet.decode():
+            if isinstance(frame, av.AudioFrame):
+                yield frame
 
 
 def has_audio(path: Path) -> bool:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from schemas.errors import ProbeError, RecordingError
+from schemas.settings import MAX_FRAMES, MAX_PIXELS
+from tasks.ingest.boxes import declared_samples
 
-_DEMUXERS = (
+DEMUXERS = (
     "mov,mp4,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,asf,ogg,ivf,obu,h264,hevc,vvc,m4v,dv,gxf,mxf,nut,rm,"
     "wav,w64,aiff,au,caf,flac,mp3,aac,ac3,eac3,amr"
 )
 """The formats that are opened: those that hold media themselves. Playlists and others that name further files
 (hls, dash, concat, image2, sdp, ...) are not among them, so ffmpeg refuses them before it follows anything."""
+
+PROTOCOLS = "file"
+"""The protocols through which files are opened."""
 
 _PLAYLISTS = {
     b"#EXTM3U": "an HLS playlist",
@@ -29,11 +39,22 @@ _PLAYLISTS = {
     b"v=0": "an SDP session description",
 }
 
+_SAMPLES_PER_BYTE = 8
+"""Old QuickTime sound counts samples that share a byte, six at most."""
+
+_TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+) exceeds")
+
 DECODER_VERSION = f"PyAV {av.__version__}"
 
 
 @contextmanager
-def open_media(path: Path, error: type[RecordingError] = ProbeError) -> Iterator[InputContainer]:
+def open_media(
+    path: Path,
+    error: type[RecordingError] = ProbeError,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_frames: int = MAX_FRAMES,
+) -> Iterator[InputContainer]:
     """Open a regular local file as media with PyAV; nothing that the file names is ever opened.
 
     Names with spaces, quotes, `%`, `:`, leading dashes or line breaks are safe: ffmpeg gets `file:` and an absolute
@@ -42,6 +63,8 @@ def open_media(path: Path, error: type[RecordingError] = ProbeError) -> Iterator
     Args:
         path: the file.
         error: which error to raise.
+        max_pixels: decoders refuse larger pictures before they make room for them.
+        max_frames: a header that declares more frames than this is refused before anybody makes room for them.
 
     Raises:
         RecordingError: `error`, for anything that is no such file, or that ffmpeg cannot open, or read on within
@@ -49,18 +72,108 @@ def open_media(path: Path, error: type[RecordingError] = ProbeError) -> Iterator
     """
     check_regular(path, error)
     try:
-        with av.open(
-            f"file:{path.absolute()}",
-            container_options={"protocol_whitelist": "file", "format_whitelist": _DEMUXERS},
-            metadata_errors="replace",
-        ) as container:
+        _check_declared(path, error, max_frames)
+        with _opened(path, max_pixels) as container:
             yield container
     except (av.FFmpegError, OSError) as cause:
+        if isinstance(cause, av.FFmpegError):
+            _refuse_large(path, error, max_pixels)
         reason = (getattr(cause, "strerror", None) or str(cause)).strip()
         raise error(
             f"{path}: expected a whole video or audio file, found {_contents(path)} that ffmpeg cannot read "
             f"({reason}); replace the file by an undamaged copy, or convert it to mp4"
         ) from cause
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[InputContainer]:
+    limit = {"max_pixels": str(decoder_limit(max_pixels))}
+    with av.open(
+        f"file:{path.absolute()}",
+        options=limit,  # for the decoders that look into the streams while the file is opened
+        container_options={"protocol_whitelist": PROTOCOLS, "format_whitelist": DEMUXERS},
+        metadata_errors="replace",
+    ) as container:
+        for stream in container.streams.video:
+            if has_decoder(stream):
+                stream.codec_context.options = limit
+        yield container
+
+
+def has_decoder(stream: Stream) -> bool:
+    """False where the header names a codec that nobody knows, as damaged ones do."""
+    context: object | None = stream.codec_context  # its stub knows no None
+    return context is not None
+
+
+def packets(container: InputContainer, stream: Stream) -> Iterator[Packet]:
+    """The packets of one stream, and an empty one behind the last.
+
+    A stream that turns up on the way, as damaged transport streams have them, makes PyAV's own loop end with an
+    IndexError once everything is read.
+    """
+    with suppress(IndexError):
+        yield from container.demux(stream)
+
+
+def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """The decoded frames of one video stream, from where the container stands."""
+    for packet in packets(container, stream):
+        for frame in packet.decode():
+            if isinstance(frame, VideoFrame):
+                yield frame
+
+
+def decoder_limit(max_pixels: int) -> int:
+    """ffmpeg's `max_pixels` for a limit of ours: somewhat more, since decoders count borders and whole blocks too."""
+    return max_pixels + max_pixels // 4 + 2**18
+
+
+def check_picture(path: Path, width: int, height: int, error: type[RecordingError], max_pixels: int) -> None:
+    """Raise `error` if a picture of this size is over the limit."""
+    if width * height > max_pixels:
+        raise error(
+            f"{path}: expected pictures of at most {max_pixels:,} pixels, found {width}x{height} ({width * height:,}); "
+            "if that is meant, raise max_pixels (in [ingest] and [faces] of the --config file)"
+        )
+
+
+def check_number(path: Path, frames: int, error: type[RecordingError], max_frames: int) -> None:
+    """Raise `error` if these are more frames than the limit."""
+    if frames > max_frames:
+        raise error(
+            f"{path}: expected at most {max_frames:,} frames, found {frames:,} or more; cut the video, or raise "
+            "max_frames (in [ingest] of the --config file)"
+        )
+
+
+def _check_declared(path: Path, error: type[RecordingError], max_frames: int) -> None:
+    size = path.stat().st_size
+    for kind, count in declared_samples(path).items():
+        if count > size * (_SAMPLES_PER_BYTE if kind == "soun" else 1):
+            raise error(
+                f"{path}: expected a header that fits its {size:,} bytes, found one that declares {count:,} samples; "
+                "replace the file by an undamaged copy"
+            )
+        if kind == "vide":
+            check_number(path, count, error, max_frames)
+
+
+def _refuse_large(path: Path, error: type[RecordingError], max_pixels: int) -> None:
+    """Raise `error` if a decoder refused a picture for its size; only its log says so, and which size that was."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=False) as told, suppress(av.FFmpegError), _opened(path, max_pixels) as container:
+            for stream in filter(has_decoder, container.streams.video):
+                for _ in decode_frames(container, stream):
+                    pass
+    finally:
+        av.logging.set_level(before)
+    for _, _, line in told:
+        found = _TOO_LARGE.search(line)
+        if found:
+            check_picture(path, int(found[1]), int(found[2]), error, max_pixels)
 
 
 def check_regular(path: Path, error: type[RecordingError] = ProbeError) -> None:

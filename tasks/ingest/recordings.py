@@ -41,6 +41,7 @@ class Recording:
     height: int
     rotation: int
     pixel_aspect: float
+    colour_matrix: Literal["bt601", "bt709"] | None
     num_frames: int
     frame_rate_nominal: float | None
     video_start_seconds: float

@@ -24,13 +24,14 @@ from tasks.ingest.checks import cross_checks
 from tasks.ingest.corpus import problem
 from tasks.ingest.media import DECODER_VERSION, hash_file
 from tasks.ingest.plan import IngestPlan, RecordingPlan, Source, plan_ingest, ratings_stage_key
-from tasks.ingest.probe import VideoProbe, probe_video
+from tasks.ingest.probe import Limits, VideoProbe, probe_video
 from tasks.ingest.ratings import describe, read_traces
 from tasks.ingest.recordings import STAGE_VERSION, Recording, recording_key, recordings_table
+from tasks.ingest.source import check_source
 from tasks.progress import track
 from tasks.store.failures import clear_failure, record_failure
 from tasks.store.layout import Store
-from tasks.store.parts import Provenance, is_current, read_provenance, stage_key, write_part
+from tasks.store.parts import Provenance, is_current, read_provenance, remove, stage_key, write_part
 
 _logger = logging.getLogger(__name__)
 
@@ -119,12 +120,13 @@ def _probe_videos(
     plan: IngestPlan, settings: IngestSettings, problems: list[Problem], failures: dict[str, RecordingError]
 ) -> dict[str, VideoProbe]:
     probes: dict[str, VideoProbe] = {}
+    limits = Limits(max_pixels=settings.max_pixels, max_frames=settings.max_frames)
     todo = [one for one in plan.recordings if one.video == "redo"]
     with track("probe", len(todo), "videos") as bar:
         for one in todo:
             name, path = one.listed.recording_id, one.source.path
             try:
-                probes[name] = probe_video(path, declared_frame_rate=settings.declared_frame_rate)
+                probes[name] = probe_video(path, declared_frame_rate=settings.declared_frame_rate, limits=limits)
             except ProbeError as error:
                 problems.append(_problem_of(error, name, path))
                 failures.setdefault(name, error)
@@ -161,7 +163,10 @@ def _ingest_recordings(
             try:
                 row = _video(one, probes.get(name), store)
                 _ratings(one, store, settings)
-                rows.append(_audio(one, row, store, problems))
+                row = _audio(one, row, store, problems)
+                if one.video == "redo":
+                    check_source(row)  # what was probed, hashed and heard is one file
+                rows.append(row)
             except RecordingError as error:
                 problems.append(_problem_of(error, name, one.source.path))
                 failures[name] = error
@@ -191,6 +196,7 @@ def _video(plan: RecordingPlan, probe: VideoProbe | None, store: Store) -> Recor
         height=probe.height,
         rotation=probe.rotation,
         pixel_aspect=probe.pixel_aspect,
+        colour_matrix=probe.colour_matrix,
         num_frames=probe.num_frames,
         frame_rate_nominal=probe.frame_rate_nominal,
         video_start_seconds=float(probe.time_seconds[0]),
@@ -227,7 +233,7 @@ def _provenance(stage: str, key: str, source: Source, extra: dict[str, str] | No
 def _ratings(plan: RecordingPlan, store: Store, settings: IngestSettings) -> None:
     part, source, listed = store.ratings(plan.listed.recording_id), plan.ratings_source, plan.listed
     if plan.ratings == "remove":
-        part.unlink(missing_ok=True)
+        remove(part)
     if source is None or plan.ratings == "keep":
         return
     traces, found = read_traces(source.path, scale=listed.scale, recording_id=listed.recording_id)
@@ -247,7 +253,7 @@ def _audio(plan: RecordingPlan, row: Recording, store: Store, problems: list[Pro
     """`row` with its audio, whose part is brought up to date; without, and a warning, where it cannot be decoded."""
     part = store.audio(row.recording_id)
     if plan.audio == "remove":
-        part.unlink(missing_ok=True)
+        remove(part)
         return _with_audio(row, None, None)
     if plan.audio == "keep" and plan.video == "keep":
         return row
@@ -261,12 +267,12 @@ def _audio(plan: RecordingPlan, row: Recording, store: Store, problems: list[Pro
                 restamp_audio(part, provenance)
             return _with_audio(row, source.path, read_audio_info(part))
         if separate is None and not has_audio(source.path):
-            part.unlink(missing_ok=True)
+            remove(part)
             return _with_audio(row, None, None)
         track_ = AudioTrack(source.path, is_separate=separate is not None)
         return _with_audio(row, source.path, write_audio(track_, part, row.recording_id, provenance))
     except AudioError as error:
-        part.unlink(missing_ok=True)
+        remove(part)
         problems.append(replace(_problem_of(error, row.recording_id, source.path), severity="warning"))
         return _with_audio(row, source.path, None)
 

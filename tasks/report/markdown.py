@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tasks.report import pictures, words
 from tasks.report.cards import FACT_NAMES, HASH_NAMES
+from tasks.report.contact_sheet import FOLDER, ContactSheet
 from tasks.report.content import Content
 from tasks.report.words import DASH, ShownTable, clock, count, number
 
@@ -14,7 +15,7 @@ TRACES_SHOWN = 4
 """Recordings drawn: an artifact stays below about 1 MB. The HTML draws all of them."""
 
 
-def render_markdown(content: Content) -> str:
+def render_markdown(content: Content, sheets: Sequence[ContactSheet]) -> str:
     """Tables in GFM, pictures inline."""
     blocks = [
         f"# {escape(content.title)}",
@@ -25,6 +26,7 @@ def render_markdown(content: Content) -> str:
         *_scores(content),
         *_traces(content),
         *_data(content),
+        *_gaps(content, sheets),
         *_failures(content),
         *_provenance(content),
         "## Limits",
@@ -117,6 +119,16 @@ def _data(content: Content) -> Iterator[str]:
         ],
         text_columns=2,
     )
+
+
+def _gaps(content: Content, sheets: Sequence[ContactSheet]) -> Iterator[str]:
+    """The contact sheets' words; their pictures are of faces, and stay in the HTML report and beside it."""
+    lacking = [sheet for sheet in sheets if sheet.num_gaps]
+    if lacking:
+        yield f"*Longest spans without a face, in minutes:seconds. {content.tag}*".replace(" *", "*")
+        yield "\n".join(f"- {escape(sheet.recording_id)}: {escape(sheet.gap_words)}" for sheet in lacking)
+    if sheets:
+        yield f"Contact sheets of {count(len(sheets), 'recording')} lie beside the HTML report, in `{FOLDER}/`."
 
 
 def _failures(content: Content) -> Iterator[str]:

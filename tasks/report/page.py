@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.report import drawing, words
 from tasks.report.cards import FACT_NAMES, HASH_NAMES
+from tasks.report.contact_sheet import FOLDER, ContactSheet
 from tasks.report.content import Content
 
 TRACES_SHOWN = 12
@@ -13,10 +15,13 @@ TRACES_SHOWN = 12
 PANELS_SHOWN = 9
 """Raters whose panels stand open; with more of them, they wait behind a fold."""
 
+SHEETS_OPEN = 3
+"""Contact sheets that stand open; with more of them, each waits behind a fold of its own."""
+
 _HERE = Path(__file__).parent
 
 
-def render_html(content: Content) -> str:
+def render_html(content: Content, sheets: Sequence[ContactSheet]) -> str:
     """The whole page as text: CSS and SVG inside, no script, nothing from anywhere else."""
     import jinja2
 
@@ -41,6 +46,10 @@ def render_html(content: Content) -> str:
         gap_path=drawing.gap_path,
         box=(drawing.WIDTH, drawing.HEIGHT),
         metric_short=words.METRIC_SHORT,
+        sheets=[sheet for sheet in sheets if sheet.data_uri],
+        num_sheets=len(sheets),
+        sheets_open=SHEETS_OPEN,
+        sheet_folder=FOLDER,
         limits=words.LIMITS,
         fact_names=[name for name in FACT_NAMES if any(name in card.facts for card in content.cards)],
         source_tables=sorted({name for source in content.sources for name in source.keys}),

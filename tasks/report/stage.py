@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.report.contact_sheet import write_contact_sheets
 from tasks.report.content import gather
 from tasks.report.markdown import render_markdown
 from tasks.report.page import render_html
@@ -34,7 +35,7 @@ def write_report(
     dimension: str = "valence",
     notes: Sequence[str] = (),
 ) -> ReportFiles:
-    """Write `S/reports/report.html` and `S/reports/report.md` from what the store holds.
+    """Write `S/reports/report.html`, `report.md` and `contact-sheets/ID.png` from what the store holds.
 
     Args:
         rows: lines of the tables, in order; the first with role `model` is drawn over time.
@@ -51,7 +52,8 @@ def write_report(
     content = gather(
         store, rows, title=title, protocol=protocol, corpus_note=corpus_note, dimension=dimension, notes=notes
     )
+    sheets = write_contact_sheets(store, content.qualities, tag=content.tag)
     files = ReportFiles(html=store.reports / "report.html", markdown=store.reports / "report.md")
-    write_text(files.html, render_html(content))
-    write_text(files.markdown, render_markdown(content))
+    write_text(files.html, render_html(content, sheets))
+    write_text(files.markdown, render_markdown(content, sheets))
     return files

@@ -97,6 +97,17 @@ def clock(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
+def precise_clock(seconds: float) -> str:
+    """Minutes, seconds and milliseconds.
+
+    >>> precise_clock(75.04)
+    '1:15.040'
+    """
+    milliseconds = round(seconds * 1000)
+    minutes, rest = divmod(abs(milliseconds), 60_000)
+    return f"{'-' if milliseconds < 0 else ''}{minutes}:{rest // 1000:02d}.{rest % 1000:03d}"
+
+
 def corpus_tag(corpus_note: str) -> str:
     """What every caption says about the corpus: that it is synthetic, where the note says so."""
     return "Synthetic corpus." if "synthetic" in corpus_note.lower() else ""

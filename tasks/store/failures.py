@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from schemas.tables import FAILURES
 from tasks.store.layout import Store
-from tasks.store.parts import Provenance, read_table, write_part
+from tasks.store.parts import Provenance, read_table, remove, write_part
 
 
 def record_failure(store: Store, stage: str, recording_id: str, error: Exception, path: str | None = None) -> None:
@@ -28,7 +28,7 @@ def record_failure(store: Store, stage: str, recording_id: str, error: Exception
 
 def clear_failure(store: Store, stage: str, recording_id: str) -> None:
     """Forget a failure: the stage has succeeded there since."""
-    _path(store, stage, recording_id).unlink(missing_ok=True)
+    remove(_path(store, stage, recording_id))
 
 
 def read_failures(store: Store) -> pa.Table:

@@ -47,6 +47,9 @@ class Store:
     def audio(self, recording_id: str) -> Path:
         return self.root / "audio" / recording_id / part_name(0)
 
+    def identities(self, recording_id: str) -> Path:
+        return self.root / "identities" / f"{recording_id}.parquet"
+
     def frames(self, recording_id: str) -> Path:
         return self.root / "frames" / recording_id
 

@@ -18,8 +18,10 @@ def writing(root: Path) -> Iterator[None]:
 
     Raises:
         StoreLockedError: another process holds it.
-        StoreError: the store's folder cannot be made or written.
+        StoreError: the store's folder cannot be made or written, or its name is not UTF-8.
     """
+    if str(root) != (name := str(root).encode("utf-8", "backslashreplace").decode("utf-8")):
+        raise StoreError(f"{name}: expected a path in UTF-8, found other bytes; use another --store")
     owner = root / ".lock-owner"
     with ExitStack() as held:
         try:

@@ -86,6 +86,14 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
 
 
+def remove(path: Path) -> None:
+    """Remove a file of the store, if it is there. Raises StoreError where that is not allowed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be removed ({error}); fix the permissions, then run again") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file whole or not at all. Raises StoreError like `replacing`."""
     with replacing(path) as temporary:
@@ -174,9 +182,12 @@ def read_table(path: Path, schema: pa.Schema, columns: Sequence[str] | None = No
     tables = []
     for file in files:
         read_provenance(file)
-        with pq.ParquetFile(file) as parquet:
-            names = set(parquet.schema_arrow.names)
-            table = parquet.read(columns=[name for name in wanted.names if name in names])
+        try:
+            with pq.ParquetFile(file) as parquet:
+                names = set(parquet.schema_arrow.names)
+                table = parquet.read(columns=[name for name in wanted.names if name in names])
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StoreError(f"{file}: expected a whole Parquet file ({error}); delete it and run again") from error
         for position, field in enumerate(wanted):
             if field.name not in names:
                 table = table.add_column(position, field, pa.nulls(table.num_rows, field.type))

@@ -172,6 +172,7 @@ def test_a_damaged_recording_costs_only_itself(tmp_path: Path, environment: dict
         (("train", "--store", "store", "--config", "nope.toml"), "no store there"),
         (("predict", "--store", "store", "--model", "m"), "no store there"),
         (("evaluate", "--store", "store"), "no store there"),
+        (("overlay", "P16", "--store", "store"), "no store there"),
         (("run", ".", "--store", "store", "--config", "nope"), "nope.toml: no such settings file"),
         (("frobnicate",), "No such command"),
     ],
@@ -183,7 +184,9 @@ def test_unusable_input_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.parametrize("command", ["", "demo", "ingest", "faces", "train", "features", "predict", "evaluate", "run"])
+@pytest.mark.parametrize(
+    "command", ["", "demo", "ingest", "faces", "train", "features", "predict", "evaluate", "overlay", "run"]
+)
 def test_every_command_has_help(tmp_path: Path, command: str) -> None:
     finished = Workplace(tmp_path, {**os.environ, "COLUMNS": "100"}).affectflow(*command.split(), "--help")
     assert finished.code == 0

@@ -16,6 +16,7 @@ from matplotlib.cbook import get_sample_data
 from PIL import Image
 
 from schemas.settings import IngestSettings
+from tasks.faces.identity import Identities, write_identities
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.ingest.stage import ingest_corpus
 from tasks.store.layout import Store
@@ -142,3 +143,11 @@ def ingested(tmp_path: Path) -> Ingester:
         return ingest(tmp_path / "corpus", Store(tmp_path / "store"), settings, **videos)
 
     return make
+
+
+def settle_nobody(made: Ingested) -> None:
+    """Write empty identities for every recording: for tests that run a segment by hand."""
+    for name in made.recordings:
+        write_identities(
+            made.store.identities(name), Identities(()), recording_id=name, key="", source_sha256="", decoder_version=""
+        )

@@ -12,8 +12,8 @@ from scipy import ndimage
 from skimage.transform import SimilarityTransform
 
 from models.alignment import template
-from tasks.faces.chip import _rgb, aligned_chip, brightness_and_sharpness
-from tasks.faces.decode import Picture
+from tasks.faces.chip import aligned_luma, brightness_and_sharpness, finished_chip, placement, rgb_from_planes
+from tasks.faces.decode import ColourMatrix, Picture
 
 FloatArray = npt.NDArray[np.float64]
 ByteArray = npt.NDArray[np.uint8]
@@ -27,6 +27,11 @@ def picture_of(y: FloatArray, u: FloatArray | None = None, v: FloatArray | None 
     gray = np.full(((height + 1) // 2, (width + 1) // 2), 128.0)
     planes = [np.rint(p).clip(0, 255).astype(np.uint8) for p in (y, gray if u is None else u, gray if v is None else v)]
     return Picture(y=planes[0], u=planes[1], v=planes[2], pts=0, time_base=Fraction(1, 25))
+
+
+def aligned_chip(picture: Picture, landmarks: FloatArray, *, chip_format: str) -> ByteArray:
+    transform = placement(landmarks)
+    return finished_chip(aligned_luma(picture, transform), picture, transform, chip_format=chip_format)
 
 
 def placed(scale: float, degrees: float, centre: tuple[float, float]) -> FloatArray:
@@ -107,7 +112,8 @@ def test_colour_planes_are_cut_at_half_size(scale: float) -> None:
     assert np.abs(chip - expected).mean() < 1.0
 
 
-def test_rgb_is_ffmpegs() -> None:
+@pytest.mark.parametrize(("matrix", "name"), [("bt601", "ITU601"), ("bt709", "ITU709")])
+def test_rgb_is_ffmpegs(matrix: ColourMatrix, name: str) -> None:
     rng = np.random.default_rng(3)
     y = rng.integers(16, 236, (96, 96), dtype=np.uint8)
     u, v = (rng.integers(70, 190, (96, 96), dtype=np.uint8) for _ in range(2))
@@ -116,8 +122,8 @@ def test_rgb_is_ffmpegs() -> None:
         padded = np.zeros((96, plane.line_size), np.uint8)
         padded[:, :96] = values
         plane.update(padded.tobytes())
-    theirs = frame.reformat(format="rgb24", src_colorspace="ITU601", dst_colorspace="ITU601").to_ndarray()
-    difference = np.abs(_rgb(y, u, v).astype(int) - theirs.astype(int))
+    theirs = frame.reformat(format="rgb24", src_colorspace=name, dst_colorspace=name).to_ndarray()
+    difference = np.abs(rgb_from_planes(y, u, v, matrix).astype(int) - theirs.astype(int))
     assert difference.max() <= 2
     assert difference.mean() < 0.7
 
@@ -146,11 +152,11 @@ def test_shapes_and_the_order_of_colours() -> None:
 
 def test_brightness_and_sharpness() -> None:
     rng = np.random.default_rng(2)
-    noise: ByteArray = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
-    gray = noise.astype(float) @ [0.299, 0.587, 0.114]
+    noise: ByteArray = rng.integers(16, 236, (96, 96), dtype=np.uint8)
+    gray = (noise.astype(float) - 16) * 255 / 219
     brightness, sharpness = brightness_and_sharpness(noise)
     assert brightness == pytest.approx(gray.mean(), rel=1e-4)
     kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
     assert sharpness == pytest.approx(ndimage.convolve(gray, kernel)[1:-1, 1:-1].var(), rel=1e-3)
-    blurred = ndimage.gaussian_filter(gray, 2).astype(np.uint8)
+    blurred = ndimage.gaussian_filter(noise.astype(float), 2).astype(np.uint8)
     assert brightness_and_sharpness(blurred)[1] < sharpness / 50

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from schemas.errors import DecodeError
-from tasks.faces.chip import _rgb
+from schemas.errors import DecodeError, DecoderDiedError
+from tasks.faces.chip import rgb_from_planes
 from tasks.faces.decode import FrameStream, Picture, decoder_version, upright_size
 from tasks.ingest.probe import probe_video
 
@@ -85,8 +86,14 @@ def decode(path: Path, *, seek_seconds: float | None = None, num_frames: int | N
     size = upright_size(
         width=probe.width, height=probe.height, rotation=probe.rotation, pixel_aspect=probe.pixel_aspect
     )
-    with FrameStream(path, size=size, seek_seconds=seek_seconds, num_frames=num_frames) as stream:
-        return list(stream)
+    matrix = probe.colour_matrix
+    with FrameStream(path, size=size, matrix=matrix, seek_seconds=seek_seconds, num_frames=num_frames) as stream:
+        return [kept(picture) for picture in stream]
+
+
+def kept(picture: Picture) -> Picture:
+    """A picture that the stream cannot write over."""
+    return replace(picture, y=picture.y.copy(), u=picture.u.copy(), v=picture.v.copy())
 
 
 def assert_same(one: Picture, other: Picture) -> None:
@@ -173,20 +180,21 @@ def test_size_of_the_upright_picture() -> None:
 def test_colours_survive_every_matrix_and_range(
     tmp_path: Path, options: tuple[str, str, str, str], colour: tuple[int, int, int]
 ) -> None:
-    _, conversion, space, span = options
+    name, conversion, space, span = options
     source = f"color=0x{bytes(colour).hex()}:s=64x48:r=25:d=0.2,format=rgb24,{conversion},format=yuv420p"
     tags = ("-colorspace", space, "-color_range", span)
     path = run_ffmpeg("-f", "lavfi", "-i", source, "-c:v", "libx264", "-qp", "0", *tags, tmp_path / "c.mp4")
+    assert probe_video(path).colour_matrix == (None if name == "full" else name)
     picture = decode(path)[2]
-    rgb = _rgb(picture.y[:24, :32], picture.u, picture.v)
+    rgb = rgb_from_planes(picture.y[:24, :32], picture.u, picture.v, picture.matrix)
     np.testing.assert_allclose(rgb.reshape(-1, 3).mean(axis=0), colour, atol=5)
 
 
 def test_streams_without_times_give_every_frame(tmp_path: Path, films: Films) -> None:
     source = films.path("b_frames.mp4") if films.path("b_frames.mp4").exists() else b_frames(films.path("b_frames.mp4"))
     raw = run_ffmpeg("-i", source, "-c:v", "copy", "-f", "h264", tmp_path / "raw.264")
-    with FrameStream(raw, size=(80, 60)) as stream:
-        pictures = list(stream)
+    with FrameStream(raw, size=(80, 60), matrix="bt601") as stream:
+        pictures = [kept(picture) for picture in stream]
     assert len(pictures) == 50
     for one, other in zip(pictures, by_pyav(source), strict=True):
         np.testing.assert_array_equal(one.y, other.planes[0])
@@ -219,7 +227,7 @@ def test_a_killed_decoder_is_an_error(films: Films) -> None:
                     stream._process.kill()
 
     started = time.monotonic()
-    with pytest.raises(DecodeError, match=r"long2.mp4"):
+    with pytest.raises(DecoderDiedError, match=r"long2.mp4.*signal 9"):
         killed()
     assert time.monotonic() - started < 30
 

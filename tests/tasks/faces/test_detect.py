@@ -1,6 +1,8 @@
-"""The finder beside a plain full-frame dlib detection, on two public-domain portraits."""
+"""The detector and the finder beside a plain full-frame dlib detection, on two public-domain portraits."""
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import dlib
 import numpy as np
@@ -10,13 +12,33 @@ from PIL import Image
 from skimage import data
 
 from schemas.settings import FacesSettings
-from tasks.faces.detect import Face, FaceFinder, landmark_model_path
+from tasks.faces.decode import Picture
+from tasks.faces.detect import Detector, landmark_model_path
+from tasks.faces.identity import Identities
+from tasks.faces.track import Face, FaceFinder, Look
 
 from .conftest import portrait
 
 ByteArray = npt.NDArray[np.uint8]
 
 SETTINGS = FacesSettings()
+EVERY_FRAME = FacesSettings(detection_interval=1)
+NOBODY = Identities(())
+
+
+class Finder:
+    """A finder that is given gray pictures, and whose largest face is the main one."""
+
+    def __init__(self, settings: FacesSettings = SETTINGS) -> None:
+        self._finder = FaceFinder(settings, NOBODY)
+        self.reset = self._finder.reset
+
+    def look(self, gray: ByteArray) -> Look:
+        half = np.full(((gray.shape[0] + 1) // 2, (gray.shape[1] + 1) // 2), 128, dtype=np.uint8)
+        return self._finder.find(Picture(y=gray, u=half, v=half, pts=0, time_base=Fraction(1, 25)))
+
+    def find(self, gray: ByteArray) -> Face | None:
+        return self.look(gray).face
 
 
 @pytest.fixture(scope="module")
@@ -58,34 +80,52 @@ def distance(face: Face, gray: ByteArray, rect: dlib.rectangle) -> float:
 
 def test_the_first_frame_is_the_plain_detection(astronaut: ByteArray, hopper: ByteArray) -> None:
     for gray in (astronaut, hopper):
-        face = FaceFinder(SETTINGS).find(gray)
+        look = Finder().look(gray)
+        face = look.face
         assert face is not None
         rect = plain(gray)
         assert face.box == (rect.left(), rect.top(), rect.right(), rect.bottom())
         assert distance(face, gray, rect) < 0.02
-        assert face.num_other_faces == 0
+        assert look.num_other_faces == 0
+        assert face.source == "detected"
         assert face.score > 0
 
 
 def test_the_picture_right_eye_comes_first(hopper: ByteArray) -> None:
-    face = FaceFinder(SETTINGS).find(hopper)
+    face = Finder().find(hopper)
     assert face is not None
     x, y = face.landmarks.T
     assert x[0] > x[1] > x[4] > x[3] > x[2]
     assert y[4] > y[:4].max()
 
 
-@pytest.mark.parametrize("step", [(0, 0), (3, 1), (-4, 2), (8, -6)])
-def test_following_finds_what_a_plain_detection_finds(hopper: ByteArray, step: tuple[int, int]) -> None:
-    finder = FaceFinder(SETTINGS)
-    for number in range(6):
+@pytest.mark.parametrize("settings", [SETTINGS, EVERY_FRAME], ids=["tracked", "detected"])
+@pytest.mark.parametrize("step", [(0, 0), (3, 1), (-4, 2), (5, -3)])
+def test_following_finds_what_a_plain_detection_finds(
+    hopper: ByteArray, step: tuple[int, int], settings: FacesSettings
+) -> None:
+    finder = Finder(settings)
+    for number in range(13):
         gray = np.ascontiguousarray(np.roll(hopper, (step[1] * number, step[0] * number), axis=(0, 1)))
-        face = finder.find(gray)
-        assert face is not None
+        look = finder.look(gray)
+        assert look.face is not None
         rect = plain(gray)
-        assert overlap(face, rect) > 0.5
-        assert distance(face, gray, rect) < 0.12
-        assert (face.num_other_faces is None) == (number > 0)
+        assert overlap(look.face, rect) > 0.5
+        assert distance(look.face, gray, rect) < 0.12
+        assert (look.num_other_faces is None) == (number > 0)
+        detected = number % settings.detection_interval == 0
+        assert look.face.source == ("detected" if detected else "tracked")
+
+
+def test_a_tracked_face_tells_how_like_the_one_before_it_is(hopper: ByteArray) -> None:
+    finder = Finder()
+    finder.find(hopper)
+    same = finder.find(hopper)
+    noisy = finder.find((hopper * 0.6 + np.random.default_rng(1).normal(0, 25, hopper.shape)).clip(0, 255).astype("u1"))
+    assert same is not None
+    assert noisy is not None
+    assert same.score == pytest.approx(1, abs=0.02)
+    assert 0.8 <= noisy.score < same.score
 
 
 @pytest.mark.parametrize("size", [90, 140, 260, 400])
@@ -93,29 +133,42 @@ def test_faces_of_any_size_are_followed(hopper: ByteArray, size: int) -> None:
     scale = size / 187
     picture = Image.fromarray(hopper).resize((round(512 * scale), round(600 * scale)), Image.Resampling.LANCZOS)
     gray = np.asarray(picture)
-    finder = FaceFinder(SETTINGS)
-    found = [finder.find(gray) for _ in range(3)]
-    for face in found:
+    finder = Finder(FacesSettings(detection_interval=2))
+    for _ in range(4):
+        face = finder.find(gray)
         assert face is not None
         assert overlap(face, plain(gray)) > 0.5
         assert distance(face, gray, plain(gray)) < 0.15
 
 
 def test_a_lost_face_is_found_again(hopper: ByteArray) -> None:
-    wall = np.full_like(hopper, 90)
-    finder = FaceFinder(SETTINGS)
+    wall = np.random.default_rng(4).normal(90, 4, hopper.shape).clip(0, 255).astype(np.uint8)
+    finder = Finder()
     seen = [finder.find(picture) is not None for picture in (wall, hopper, hopper, wall, wall, hopper)]
     assert seen == [False, True, True, False, False, True]
+
+
+def test_a_face_that_fades_into_another_thing_is_dropped(hopper: ByteArray) -> None:
+    """The landmark predictor always answers; only the likeness to the face before can tell that nothing is there."""
+    rng = np.random.default_rng(5)
+    finder = Finder(FacesSettings(detection_interval=1000))
+    finder.find(hopper)
+    covered = hopper.copy()
+    box = plain(hopper)
+    place = np.s_[box.top() - 40 : box.bottom() + 40, box.left() - 40 : box.right() + 40]
+    covered[place] = rng.integers(0, 256, covered[place].shape, dtype=np.uint8)
+    assert finder.find(covered) is None
 
 
 def test_a_jump_is_followed_by_a_look_at_the_whole_picture(hopper: ByteArray) -> None:
     canvas = np.full((600, 1100), 90, dtype=np.uint8)
     left, right = canvas.copy(), canvas.copy()
     left[:, :512], right[:, -512:] = hopper, hopper
-    finder = FaceFinder(SETTINGS)
+    finder = Finder()
     first, second = finder.find(left), finder.find(right)
     assert first is not None
     assert second is not None
+    assert second.source == "detected"
     assert second.box[0] - first.box[0] == pytest.approx(588, abs=40)
 
 
@@ -124,38 +177,45 @@ def test_other_faces_are_counted_and_not_mixed_up(hopper: ByteArray) -> None:
     both = np.full((600, 860), 90, dtype=np.uint8)
     both[:, :512] = hopper
     both[100:475, 530:850] = small
-    finder = FaceFinder(SETTINGS)
-    first = finder.find(both)
-    assert first is not None
+    finder = Finder(FacesSettings(detection_interval=2))
+    first = finder.look(both)
+    assert first.face is not None
     assert first.num_other_faces == 1
-    assert first.box[2] < 512  # the larger one
+    assert first.face.box[2] < 512  # the larger one
     for _ in range(4):
         face = finder.find(both)
         assert face is not None
         assert face.box[2] < 512
     finder.reset()
-    again = finder.find(both)
-    assert again is not None
-    assert again.num_other_faces == 1
+    assert finder.look(both).num_other_faces == 1
 
 
 def test_the_whole_picture_is_looked_at_now_and_then(hopper: ByteArray) -> None:
-    finder = FaceFinder(SETTINGS.model_copy(update={"full_detection_interval": 3}))
-    told = []
-    for _ in range(7):
-        face = finder.find(hopper)
-        assert face is not None
-        told.append(face.num_other_faces)
+    finder = Finder(FacesSettings(full_detection_interval=3))
+    told = [finder.look(hopper).num_other_faces for _ in range(7)]
     assert told == [0, None, None, 0, None, None, 0]
 
 
 def test_a_high_threshold_finds_nothing(hopper: ByteArray) -> None:
-    assert FaceFinder(SETTINGS.model_copy(update={"detection_threshold": 50.0})).find(hopper) is None
+    assert Finder(FacesSettings(detection_threshold=50.0)).find(hopper) is None
 
 
 def test_faces_at_the_border_are_no_error(hopper: ByteArray) -> None:
-    for cut in (130, 160, 190, 230, 260):
-        finder = FaceFinder(SETTINGS)
-        finder.find(hopper)
-        for picture in (hopper[:, cut:], hopper[cut:], hopper[:300, :330]):
-            finder.find(np.ascontiguousarray(picture))
+    for settings in (SETTINGS, EVERY_FRAME):
+        for cut in (130, 160, 190, 230, 260):
+            finder = Finder(settings)
+            finder.find(hopper)
+            for rows, columns in (np.s_[:, cut:], np.s_[cut:, :], np.s_[300 - cut :, 330 - cut :]):
+                rest = hopper[rows, columns]
+                shifted = np.zeros_like(hopper)
+                shifted[: rest.shape[0], : rest.shape[1]] = rest
+                finder.find(shifted)
+
+
+def test_the_cnn_detector_finds_the_same_face(hopper: ByteArray) -> None:
+    small = np.asarray(Image.fromarray(hopper).resize((256, 300)))
+    (found,) = Detector(FacesSettings(detector="cnn")).everywhere(small, small=False)
+    rect = dlib.get_frontal_face_detector()(small, 0)[0]
+    assert found.box[0] == pytest.approx(rect.left(), abs=rect.width() / 4)
+    assert found.side == pytest.approx(rect.width(), rel=0.3)
+    assert found.score > 0.5

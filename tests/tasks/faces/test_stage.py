@@ -21,14 +21,25 @@ from schemas.tables import INDEX, frames_schema
 from tasks.faces import supervisor
 from tasks.faces.decode import FrameStream, Picture
 from tasks.faces.plan import frames_key, is_complete, pending, stored_frames_key
+from tasks.faces.pool import Worker
 from tasks.faces.segment import extract_segment
 from tasks.faces.stage import extract_faces, num_workers
-from tasks.faces.supervisor import Worker, segment_jobs, whole_job
+from tasks.faces.supervisor import segment_jobs, whole_job
 from tasks.store.failures import read_failures
 from tasks.store.layout import part_name
 from tasks.store.parts import Provenance, read_provenance, read_table, write_part
 
-from .conftest import FACELESS, NUM_FRAMES, Films, Ingested, Ingester, by_pyav, run_ffmpeg, write_portrait
+from .conftest import (
+    FACELESS,
+    NUM_FRAMES,
+    Films,
+    Ingested,
+    Ingester,
+    by_pyav,
+    run_ffmpeg,
+    settle_nobody,
+    write_portrait,
+)
 
 SETTINGS = FacesSettings(segment_frames=50)
 
@@ -79,13 +90,17 @@ def test_faces_where_there_is_one_and_nulls_elsewhere(reference: Ingested) -> No
     without = table.filter(~pl.col("face_valid"))
     assert without["frame_index"].is_in(list(FACELESS)).sum() == len(FACELESS)
     assert set(without["face_source"]) == {"none"}
-    always = {"recording_id", "frame_index", "time_seconds", "face_valid", "face_source"}
+    assert set(without["num_other_faces"]) == {0}  # the whole picture was searched
+    always = {"recording_id", "frame_index", "time_seconds", "face_valid", "face_source", "num_other_faces"}
     for name in set(table.columns) - always:
         assert without[name].null_count() == len(without), name
     found = table.filter(pl.col("face_valid"))
-    assert set(found["face_source"]) == {"detected"}
-    for name in ("detection_score", "box_left", "landmarks", "chip", "sharpness", "brightness", "roll"):
+    assert set(found["face_source"]) == {"detected", "tracked"}
+    for name in ("box_left", "landmarks", "chip", "sharpness", "brightness", "yaw", "pitch", "roll"):
         assert found[name].null_count() == 0, name
+    assert found["detection_score"].is_null().to_list() == (found["face_source"] == "tracked").to_list()
+    assert found["tracking_score"].is_null().to_list() == (found["face_source"] == "detected").to_list()
+    assert found["tracking_score"].min() >= SETTINGS.tracking_threshold  # type: ignore[operator]
     assert found["num_other_faces"].fill_null(0).max() == 0
     widths = found["box_right"] - found["box_left"]
     assert widths.min() > 60  # type: ignore[operator]
@@ -152,7 +167,7 @@ class _Killer:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
         self.left, self.total, self.workers = times, 0.0, list[Any]()
-        started: Callable[[Worker], Any] = Worker._started
+        started: Callable[[Worker], Any] = Worker.start
 
         def remembered(worker: Worker) -> Any:
             process = started(worker)
@@ -160,7 +175,7 @@ class _Killer:
                 self.workers.append(process)
             return process
 
-        monkeypatch.setattr(Worker, "_started", remembered)
+        monkeypatch.setattr(Worker, "start", remembered)
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.total += amount
@@ -243,12 +258,12 @@ def test_one_damaged_recording_costs_no_other(ingested: Ingester, films: Films, 
     assert "No such file" in failed["B"]
     assert "cut.mkv" in failed["C"]
     rows = {row["recording_id"]: row for row in read_failures(made.store).to_pylist()}
-    assert {name: row["error"] for name, row in rows.items()} == {"B": "DecodeError", "C": "DecodeError"}
+    assert {name: row["error"] for name, row in rows.items()} == {"B": "SourceError", "C": "SourceError"}
     assert {row["stage"] for row in rows.values()} == {"faces"}
     assert rows["B"]["path"] == str(gone)
     assert complete(made, "A")
     assert not complete(made, "B")
-    gone.write_bytes(films.portrait().read_bytes())
+    gone.write_bytes(films.portrait().read_bytes() + b"\0\0\0\x08free")
     extract(made, "B")
     assert [row["recording_id"] for row in read_failures(made.store).to_pylist()] == ["C"]
 
@@ -330,6 +345,7 @@ def test_a_stream_without_a_frame_leaves_no_part(
     ingested: Ingester, films: Films, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = ingested(A=films.portrait())
+    settle_nobody(made)
     monkeypatch.setattr(FrameStream, "__iter__", lambda _: iter(()))
     job = whole_job(segment_jobs(made.store, made.recordings["A"], SETTINGS)[0])
     with pytest.raises(DecodeError, match="yields no frame"):
@@ -425,5 +441,5 @@ def test_a_finished_recording_starts_no_worker(reference: Ingested, monkeypatch:
     def started(_: Worker) -> None:
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(Worker, "_started", started)
+    monkeypatch.setattr(Worker, "start", started)
     assert extract(reference) == NUM_FRAMES

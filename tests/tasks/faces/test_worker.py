@@ -17,7 +17,7 @@ from schemas.settings import FacesSettings
 from tasks.faces.plan import frames_key, is_complete
 from tasks.faces.supervisor import segment_jobs
 
-from .conftest import REPOSITORY, Films, Ingested, Ingester, run_ffmpeg
+from .conftest import REPOSITORY, Films, Ingested, Ingester, run_ffmpeg, settle_nobody
 
 SETTINGS = FacesSettings(segment_frames=5000)
 
@@ -28,7 +28,9 @@ def long_film(films: Films, ingested: Ingester) -> Ingested:
     path = films.path("long-worker.mp4")
     if not path.exists():
         run_ffmpeg("-stream_loop", "30", "-i", films.portrait(), "-c", "copy", path)
-    return ingested(A=path)
+    made = ingested(A=path)
+    settle_nobody(made)
+    return made
 
 
 @pytest.fixture
@@ -146,6 +148,7 @@ def test_failures_are_told_and_the_worker_lives_on(
     path = tmp_path / "copy.mp4"
     path.write_bytes(films.portrait().read_bytes())
     made = ingested(A=path)
+    settle_nobody(made)
     path.rename(tmp_path / "away.mp4")
     for _ in range(2):
         tell(worker, made)
@@ -157,4 +160,4 @@ def test_failures_are_told_and_the_worker_lives_on(
     told = next_event(worker)
     while told["event"] == "frames":
         told = next_event(worker)
-    assert told == {"event": "done", "frames": 130}
+    assert told == {"event": "done", "frames": 130, "result": 130}

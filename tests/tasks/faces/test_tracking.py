@@ -1,0 +1,54 @@
+"""What the stage tells of its progress, after an interruption above all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from schemas.settings import FacesSettings
+from tasks import progress
+from tasks.faces.stage import extract_faces, frames_on_disk
+from tasks.progress import LogReporter, Meter, set_reporter, track
+from tasks.store.layout import part_name
+
+from .conftest import NUM_FRAMES, Films, Ingester
+
+SETTINGS = FacesSettings(segment_frames=50)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What a reporter of lines says during the test."""
+    said: list[str] = []
+    before = progress._reporter
+    set_reporter(LogReporter(said.append))
+    yield said
+    set_reporter(before)
+
+
+def test_segments_on_disk_are_done_and_cost_no_time(ingested: Ingester, films: Films, lines: list[str]) -> None:
+    made = ingested(A=films.portrait())
+    recording = made.recordings["A"]
+    lines.clear()
+    assert frames_on_disk(made.store, recording, SETTINGS) == 0
+    extract_faces(made.store, recording, SETTINGS, workers=2)
+    assert lines[0].startswith(f"faces A: {NUM_FRAMES}/{NUM_FRAMES} frames, ")
+    assert frames_on_disk(made.store, recording, SETTINGS) == NUM_FRAMES
+    assert frames_on_disk(made.store, recording, FacesSettings(segment_frames=60)) == 0
+
+    (made.store.frames("A") / part_name(2)).unlink()
+    (made.store.frames("A") / part_name(0)).unlink()
+    left = frames_on_disk(made.store, recording, SETTINGS)
+    assert left == 50
+    seconds = recording.duration_seconds
+    with track("faces", NUM_FRAMES, "frames", done=left, recorded_seconds=seconds, recordings=1) as whole:
+        extract_faces(made.store, recording, SETTINGS, workers=2)
+        assert isinstance(whole, Meter)
+        now = whole.read()
+    assert (now.done, now.total, now.fresh) == (NUM_FRAMES, NUM_FRAMES, NUM_FRAMES - left)
+    after = whole.read()
+    assert after.rate == pytest.approx((NUM_FRAMES - left) / after.elapsed_seconds)
+    assert after.rate is not None
+    assert after.speed == pytest.approx(after.rate * seconds / NUM_FRAMES)
+    assert lines[-1].endswith("1/1 recordings, 50 frames were there already")
