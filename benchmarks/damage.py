@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import logging
 import os
 import random
 import shutil
@@ -40,6 +41,7 @@ from tasks.faces.pool import worker_pool
 from tasks.faces.stage import extract_faces
 from tasks.ingest.recordings import read_recordings
 from tasks.ingest.stage import ingest_corpus
+from tasks.progress import track
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 
@@ -250,8 +252,12 @@ def measure(videos: Path, out: Path, *, variants: int, seed: int, jobs: int, lim
             print(f"{number:04d} {kind}, {clip.name}: {outcome.failure}", flush=True)
         return outcome
 
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(one, range(variants)))
+    with track("damage", variants, "variants") as bar, ThreadPoolExecutor(jobs) as pool:
+        outcomes = []
+        for outcome in pool.map(one, range(variants)):
+            outcomes.append(outcome)
+            bar.advance()
+        return outcomes
 
 
 def show(outcomes: list[Outcome]) -> None:
@@ -287,6 +293,7 @@ def main() -> None:
         return
     if arguments.videos is None or arguments.out is None:
         parser.error("--videos and --out are needed")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     outcomes = measure(
         arguments.videos, arguments.out, variants=arguments.variants, seed=arguments.seed, jobs=arguments.jobs,
         limit=arguments.limit,

@@ -103,27 +103,33 @@ def usual_loop(clip: Path, frames: int) -> tuple[float, list[FloatArray | None]]
             if len(found) == frames:
                 break
             rgb = frame.to_ndarray(format="rgb24")
-            gray = frame.to_ndarray(format="gray")
+            gray = np.ascontiguousarray(frame.to_ndarray(format="gray"))
             boxes = detector(gray, 0)
             if not boxes:
                 found.append(None)
                 continue
             shape = predictor(gray, max(boxes, key=lambda box: box.width()))
-            dlib.get_face_chip(rgb, shape, size=96)
+            dlib.get_face_chip(np.ascontiguousarray(rgb), shape, size=96)
             found.append(np.array([[point.x, point.y] for point in shape.parts()], dtype=np.float64))
     return len(found) / (time.perf_counter() - started), found
 
 
-def ours(video: Path, out: Path, *, workers: int) -> tuple[float, float, pl.DataFrame]:
-    """(c): frames/s of the extraction, seconds of the ingestion before it, and the rows."""
+def ingest_clip(video: Path, out: Path) -> Store:
+    """A fresh store with one recording."""
     shutil.rmtree(out, ignore_errors=True)
     corpus, store = out / "corpus", Store(out / "store")
     corpus.mkdir(parents=True)
     (corpus / "manifest.csv").write_text(
         f"recording,subject,video,ratings,partition,scale\nclip,clip,{video.resolve()},,,\n", encoding="utf-8"
     )
-    started = time.perf_counter()
     ingest_corpus(corpus, store, IngestSettings())
+    return store
+
+
+def ours(video: Path, out: Path, *, workers: int) -> tuple[float, float, pl.DataFrame]:
+    """(c): frames/s of the extraction, seconds of the ingestion before it, and the rows."""
+    started = time.perf_counter()
+    store = ingest_clip(video, out)
     ingested = time.perf_counter()
     (recording,) = read_recordings(store)
     with worker_pool():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import logging
 import os
 import random
 import shutil
@@ -38,7 +39,9 @@ from tasks.faces.pool import worker_pool
 from tasks.faces.stage import extract_faces
 from tasks.ingest.recordings import read_recordings
 from tasks.ingest.stage import ingest_corpus
+from tasks.progress import track
 from tasks.store.layout import Store
+from tasks.store.lock import writing
 
 REPOSITORY = Path(__file__).parents[1]
 CLIPS = ("d20.mp4", "face_noface.mov", "obama_speech.mp4")
@@ -64,7 +67,7 @@ class Tally:
 def drive(root: Path) -> None:
     """What the flow does, without Prefect: one recording after the other, each with every worker."""
     store = Store(root)
-    with worker_pool():
+    with writing(store.root), worker_pool():
         for recording in read_recordings(store):
             extract_faces(store, recording, SETTINGS, workers=WORKERS)
 
@@ -184,14 +187,15 @@ def one_round(
             told.append(f"the next run failed: {(store.root.parent / 'run.log').read_text()[-300:]}")
     after = parts(store)
     told += [f"written again: {path}" for path, stamp in {**finished, **now}.items() if after.get(path) != stamp]
-    left = [str(path) for path in (store.root / "frames").rglob("*") if path.is_file() and path not in after]
-    told += [f"left behind: {path}" for path in left]
+    told += [f"left behind: {path}" for path in store.root.rglob(".tmp-*")]
     got = tables(store)
     told += [f"another table: {name}" for name, table in expected.items() if not got[name].equals(table)]
     tally.rounds += 1
     tally.missed += not hit
     tally.redone[unfinished] += 1
     tally.slowest_end = max(tally.slowest_end, seconds)
+    for one in told:
+        print(f"{kind} at {moment:.2f} s: {one}", flush=True)
     tally.violations += [f"{kind} at {moment:.2f} s: {one}" for one in told]
 
 
@@ -219,11 +223,13 @@ def measure(store: Store, *, kills: int, through_cli: int, seed: int) -> dict[st
     print(f"uninterrupted: {seconds:.1f} s, {sum(map(len, expected.values()))} frames, {len(parts(store))} parts")
     tallies: dict[str, Tally] = defaultdict(Tally)
     kinds = ("run", "run", "worker", "ffmpeg")
-    for number in range(kills):
-        cli = number < through_cli
-        kind = kinds[number % len(kinds)]
-        moment = dice.uniform(0, seconds) + (dice.uniform(3, 6) if cli else 0)
-        one_round(store, expected, tallies[f"{kind}{' (CLI)' if cli else ''}"], kind, moment, dice, cli)
+    with track("kill", kills, "rounds") as bar:
+        for number in range(kills):
+            cli = number < through_cli
+            kind = kinds[number % len(kinds)]
+            moment = dice.uniform(0, seconds) + (dice.uniform(3, 6) if cli else 0)
+            one_round(store, expected, tallies[f"{kind}{' (CLI)' if cli else ''}"], kind, moment, dice, cli)
+            bar.advance()
     return tallies
 
 
@@ -242,6 +248,7 @@ def main() -> None:
         return
     if arguments.videos is None or arguments.out is None:
         parser.error("--videos and --out are needed")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     tallies = measure(
         prepare(arguments.videos, arguments.out), kills=arguments.kills, through_cli=arguments.cli, seed=arguments.seed
     )
@@ -252,7 +259,6 @@ def main() -> None:
         table.add_row(kind, str(tally.rounds), str(tally.missed), redone, ended, str(len(tally.violations)))
     Console(width=120).print(table)
     violations = [one for tally in tallies.values() for one in tally.violations]
-    print("\n".join(violations) or "no violation")
     sys.exit(1 if violations else 0)
 
 

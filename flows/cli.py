@@ -40,6 +40,9 @@ PartitionsOption = Annotated[
     Path | None, typer.Option(help="CSV (subject, partition) in place of RECOLA's built-in table.")
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0 is one for each core.")]
+AllFacesOption = Annotated[
+    bool | None, typer.Option("--all-faces/--main-face", help="Also a row in `people` for every other face.")
+]
 
 
 @app.command()
@@ -85,6 +88,7 @@ def ingest(
 def faces(
     store: StoreOption,
     workers: WorkersOption = None,
+    all_faces: AllFacesOption = None,
     config: PresetOption = DEFAULT_PRESET,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,7 +102,7 @@ def faces(
         from flows.extract_faces import extract_faces
         from schemas.runs import FacesRun
 
-        failed = extract_faces(FacesRun(store=store, workers=workers, preset=config))
+        failed = extract_faces(FacesRun(store=store, workers=workers, all_faces=all_faces, preset=config))
         return {**results.faces_in(store), "failed": failed}
 
     _command(work, as_json)
@@ -127,6 +131,49 @@ def train(
 
         card = train_model(TrainRun(store=store, config=config, features_model=features_model))
         return results.training_of(store, card)
+
+    _command(work, as_json)
+
+
+@app.command()
+def train_expression(
+    data: Annotated[
+        Path,
+        typer.Option("--data", "-d", help="fer2013.csv, icml_face_data.csv, a folder train/<class>/, AffectNet's."),
+    ],
+    store: StoreOption,
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="Preset: a name in conf/, such as expression/deep, or a TOML file.")
+    ],
+    network: Annotated[
+        str | None, typer.Option("--network", "-n", help="In place of the preset's; affectflow models lists them.")
+    ] = None,
+    votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv, for presets that read votes.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="One run each; the preset's by default.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto | cpu | cuda | cuda:N; the preset's by default.")] = None,
+    score_test: Annotated[
+        bool, typer.Option("--score-test", help="Score the test splits too: once, when a recipe is finished.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a network to name expressions; scored on a part of Training. Goes on from its last checkpoint."""
+
+    def work() -> dict[str, Any]:
+        from flows import results
+        from flows.train_expression import train_expression as flow
+        from schemas.runs import ExpressionTrainRun
+
+        run = ExpressionTrainRun(
+            data=data,
+            store=store,
+            config=config,
+            network=network,
+            votes=votes,
+            seeds=tuple(seed or ()),
+            device=device,
+            score_test=score_test,
+        )
+        return results.expressions_of(flow(run))
 
     _command(work, as_json)
 
@@ -239,6 +286,7 @@ def run(
     partitions: PartitionsOption = None,
     config: PresetOption = DEFAULT_PRESET,
     workers: WorkersOption = None,
+    all_faces: AllFacesOption = None,
     control: Annotated[
         bool | None, typer.Option("--control/--no-control", help="Also train on swapped ratings: expected near 0.")
     ] = None,
@@ -257,9 +305,27 @@ def run(
             partitions=partitions,
             preset=config,
             workers=workers,
+            all_faces=all_faces,
             control=control,
         )
         return results.run_and_show(wanted, _console(as_json))
+
+    _command(work, as_json)
+
+
+@app.command()
+def models(
+    store: Annotated[
+        Path | None, typer.Option("--store", "-s", help="Also what the models of this store came to.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the networks: input, parameters, paper, what was published and what was measured here."""
+
+    def work() -> dict[str, Any]:
+        from flows.list_networks import list_networks
+
+        return list_networks(store, _console(as_json))
 
     _command(work, as_json)
 

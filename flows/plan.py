@@ -16,6 +16,7 @@ from tasks.faces.plan import pending as pending_faces
 from tasks.features.plan import pending as pending_features
 from tasks.ingest.plan import plan_ingest
 from tasks.ingest.recordings import Recording, read_recordings
+from tasks.people.plan import pending as pending_people
 from tasks.prediction.plan import pending as pending_predictions
 from tasks.store.layout import Store
 from tasks.training.plan import current_model
@@ -46,6 +47,9 @@ def plan_pipeline(run: PipelineRun) -> PipelinePlan:
     if stale:
         names = ", ".join(recording.recording_id for recording in stale)
         return PipelinePlan(first_stale=f"faces of {names}", problems=ingest.problems)
+    if crowded := pending_people(store, recordings, settings.faces):
+        names = ", ".join(recording.recording_id for recording in crowded)
+        return PipelinePlan(first_stale=f"people of {names}", problems=ingest.problems)
     cards = _cards(store, recordings, settings)
     if isinstance(cards, str):
         return PipelinePlan(first_stale=cards, problems=ingest.problems)

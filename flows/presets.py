@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.presets import preset_path
-from schemas.runs import IngestRun, PipelineRun, StoreRun
+from schemas.runs import FacesRun, IngestRun, PipelineRun, StoreRun
 from schemas.settings import PipelineSettings, load_pipeline
 
 
@@ -17,9 +17,9 @@ def settings_of(run: StoreRun) -> PipelineSettings:
     if isinstance(run, IngestRun):
         chosen = {name: getattr(run, name) for name in ("manifest", "partitions") if getattr(run, name) is not None}
         settings = settings.model_copy(update={"ingest": settings.ingest.model_copy(update=chosen)})
-    workers = getattr(run, "workers", None)
-    if workers is not None:
-        settings = settings.model_copy(update={"faces": settings.faces.model_copy(update={"workers": workers})})
+    if isinstance(run, FacesRun | PipelineRun):
+        chosen = {name: getattr(run, name) for name in ("workers", "all_faces") if getattr(run, name) is not None}
+        settings = settings.model_copy(update={"faces": settings.faces.model_copy(update=chosen)})
     if isinstance(run, PipelineRun) and run.control is not None:
         settings = settings.model_copy(update={"control": run.control})
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -19,6 +19,9 @@ from tasks.ingest.recordings import read_corpus_note, read_recordings
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 from tasks.store.parts import read_table
+
+if TYPE_CHECKING:
+    from tasks.expression.stage import ExpressionRun
 
 
 def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
@@ -115,4 +118,22 @@ def training_of(root: Path, card: ModelCard) -> dict[str, Any]:
         "best_epoch": card.best_epoch,
         "dev_ccc": card.dev_ccc,
         "said": f"{said}\nnext: affectflow {following} --store {root} --model {card.model_id}",
+    }
+
+
+def expressions_of(done: ExpressionRun) -> dict[str, Any]:
+    """What a training of expression networks came to."""
+    return {
+        "models": [
+            {
+                "model_id": card.model_id,
+                "seed": card.seed,
+                "best_epoch": card.best_epoch,
+                "folder": str(done.models / card.model_id),
+                "scores": [score.model_dump(exclude={"confusion"}) for score in card.scores],
+            }
+            for card in done.cards
+        ],
+        "report": str(done.report),
+        "said": f"{done}\nreport: {done.report}",
     }

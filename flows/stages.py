@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
-from prefect import tags
+from prefect import Task, tags
 from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed
 
@@ -17,7 +17,7 @@ from flows.private_server import tie_to_this_process
 from flows.scoring import Scoring
 from schemas.cards import ModelCard
 from schemas.errors import RecordingError
-from schemas.settings import CnnTraining, EvaluateSettings, PipelineSettings, RnnTraining
+from schemas.settings import CnnTraining, EvaluateSettings, FacesSettings, PipelineSettings, RnnTraining
 from tasks.evaluation.task import evaluate_task
 from tasks.faces.plan import STAGE
 from tasks.faces.plan import pending as pending_faces
@@ -25,9 +25,13 @@ from tasks.faces.pool import worker_pool
 from tasks.faces.stage import FacesSummary, frames_on_disk, num_workers
 from tasks.faces.task import extract_faces_task
 from tasks.features.task import extract_features_task
-from tasks.ingest.recordings import read_recordings
+from tasks.ingest.recordings import Recording, read_recordings
 from tasks.ingest.stage import IngestSummary
 from tasks.ingest.task import ingest_corpus_task
+from tasks.people.plan import STAGE as PEOPLE_STAGE
+from tasks.people.plan import pending as pending_people
+from tasks.people.stage import PeopleSummary, frames_looked_at
+from tasks.people.task import extract_people_task
 from tasks.prediction.task import predict_task
 from tasks.progress import track
 from tasks.report.stage import ReportFiles
@@ -40,6 +44,7 @@ from tasks.training.task import train_model_task
 tie_to_this_process()
 
 _T = TypeVar("_T")
+_Summary = TypeVar("_Summary", FacesSummary, PeopleSummary)
 
 _logger = logging.getLogger(__name__)
 
@@ -72,40 +77,57 @@ def ingest(store: Store, corpus: Path, settings: PipelineSettings) -> IngestSumm
 
 
 def extract_faces(store: Store, settings: PipelineSettings) -> list[str]:
-    """Faces of every stale recording, a task run each; returns the ids of those that failed.
+    """Faces of every stale recording, and everybody's where that is asked for; returns the ids of those that failed."""
+    recordings, faces = read_recordings(store), settings.faces
+    found = _on_workers(
+        store, STAGE, pending_faces(store, recordings, faces), faces, extract_faces_task, frames_on_disk
+    )
+    crowded = pending_people(store, recordings, faces)
+    others = _on_workers(store, PEOPLE_STAGE, crowded, faces, extract_people_task, frames_looked_at)
+    return sorted({*found, *others})
+
+
+def _on_workers(
+    store: Store,
+    label: str,
+    stale: list[Recording],
+    settings: FacesSettings,
+    task: Task[[Path, Recording, FacesSettings, int], _Summary],
+    on_disk: Callable[[Store, Recording, FacesSettings], int],
+) -> list[str]:
+    """A task run for each recording; returns the ids of those that failed.
 
     As many recordings run side by side as there are workers; when fewer are left than workers, each gets several.
     """
-    stale = pending_faces(store, read_recordings(store), settings.faces)
     if not stale:
         return []
-    workers = num_workers(settings.faces)
+    workers = num_workers(settings)
     side_by_side = min(workers, len(stale))
     failed = []
     whole = track(
-        STAGE,
+        label,
         sum(recording.num_frames for recording in stale),
         "frames",
-        done=sum(frames_on_disk(store, recording, settings.faces) for recording in stale),
+        done=sum(on_disk(store, recording, settings) for recording in stale),
         recorded_seconds=sum(recording.duration_seconds for recording in stale),
         recordings=len(stale),
     )
     with worker_pool(), whole:
         waiting = list(stale)
-        running: dict[PrefectFuture[FacesSummary], str] = {}
+        running: dict[PrefectFuture[_Summary], str] = {}
         while waiting or running:
             while waiting and len(running) < side_by_side:
                 recording = waiting.pop(0)
-                future = extract_faces_task.submit(store.root, recording, settings.faces, workers // side_by_side)
+                future = task.submit(store.root, recording, settings, workers // side_by_side)
                 running[future] = recording.recording_id
             for future in wait(list(running), timeout=0.1).done:
                 recording_id = running.pop(future)
                 if _failed(future.result(raise_on_failure=False)):
                     failed.append(recording_id)
-    return sorted(failed)
+    return failed
 
 
-def _failed(outcome: FacesSummary | BaseException) -> bool:
+def _failed(outcome: _Summary | BaseException) -> bool:
     """True if a recording failed on its own account; anything else that went wrong is raised."""
     if isinstance(outcome, RecordingError):
         _logger.error("%s", outcome)

@@ -48,12 +48,19 @@ class Normalisation(nn.Module):
     `mean` subtracts the training set's mean image; `mean+local-mean` also the 5x5 neighbourhood's mean, which is all
     that the authors' released code does; `mean+lcn` divides by the neighbourhood's standard deviation as well, no less
     than its mean over the picture (Jarrett et al. 2009, section 2).
+
+    Raises:
+        ValueError: no such mode.
     """
+
+    MODES = ("mean", "mean+local-mean", "mean+lcn")
 
     mean: torch.Tensor
 
     def __init__(self, *, mode: str, channels: int, size: int) -> None:
         super().__init__()
+        if mode not in self.MODES:
+            raise ValueError(f"normalisation = {mode!r}: expected one of {', '.join(self.MODES)}")
         self.mode = mode
         self.register_buffer("mean", torch.zeros(channels, size, size))
 

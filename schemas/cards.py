@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class EpochRecord(BaseModel):
-    """One epoch: training loss in squared rating units, CCC on the selecting partition, wall seconds."""
+    """One epoch: training loss (MSE: squared rating units), CCC on the selecting partition, wall seconds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,3 +48,86 @@ class ModelCard(BaseModel):
     torch_version: str
     device: str
     provenance: dict[str, str]
+
+
+class ExpressionEpoch(BaseModel):
+    """One epoch of an expression training: mean losses (cross-entropy), accuracies, the last learning rate, wall time.
+
+    `train_*` are over the pictures as augmented and with dropout; `images_per_second` is of the training alone.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    choice_loss: float
+    choice_accuracy: float
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+
+class ExpressionScore(BaseModel):
+    """How the labels of one split were met. `accuracy`, `mean_recall` (over the classes present) and `ece` in 0 to 1.
+
+    `subset`: `all`, or `unseen`: without the pictures that stand in Training too. `loss` is the mean of -ln p(label).
+    `confusion[label][prediction]` counts pictures.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    split: str
+    subset: Literal["all", "unseen"]
+    n: int
+    accuracy: float
+    mean_recall: float
+    loss: float
+    ece: float
+    confusion: tuple[tuple[int, ...], ...]
+
+
+class DatasetCard(BaseModel):
+    """What was trained on: name, terms, hashes of the files, pictures by split, what is doubled, what was dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    terms: str
+    sha256: dict[str, str]
+    pictures: dict[str, int]
+    extra_copies: int
+    groups_of_copies: int
+    shared_with_training: dict[str, int]
+    dropped_from_training: int
+    fit: dict[str, int]
+    choice: dict[str, int]
+
+
+class ExpressionCard(BaseModel):
+    """`card.json` of an expression network. `scores` on split `choice` chose the epoch, hence are no result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_id: str
+    name: str
+    input: Literal["faces"] = "faces"
+    stage_key: str
+    weights_sha256: str
+    network: str
+    network_options: dict[str, Any]
+    num_parameters: int
+    input_size: int
+    channels: int
+    classes: tuple[str, ...]
+    seed: int
+    selected_on: Literal["choice"] = "choice"
+    best_epoch: int
+    history: tuple[ExpressionEpoch, ...]
+    scores: tuple[ExpressionScore, ...]
+    dataset: DatasetCard
+    licence: str
+    settings: dict[str, Any]
+    code_version: str
+    torch_version: str
+    device: str

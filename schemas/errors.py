@@ -3,6 +3,7 @@
 AffectFlowError
 |-- UnusableInputError          the whole command cannot go on           exit code 2
 |   |-- SettingsError           a setting is unknown, or out of range
+|   |-- DatasetError            a labelled set of pictures cannot be read as what it claims to be
 |   |-- CorpusError             the corpus contradicts itself; carries a table of problems
 |   |-- StoreError              the store cannot be read or written
 |   |   |-- StoreLockedError    another process writes this store
@@ -68,6 +69,10 @@ class CorpusError(UnusableInputError):
     def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class DatasetError(UnusableInputError):
+    """A labelled set of pictures is malformed, incomplete or contradicts itself."""
 
 
 class StoreError(UnusableInputError):

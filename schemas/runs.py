@@ -29,6 +29,7 @@ class FacesRun(StoreRun):
     """Decode, detect, align."""
 
     workers: int | None = Field(None, ge=0, description="worker processes; by default what the preset says")
+    all_faces: bool | None = Field(None, description="also a row for every other face, in `people`; by default no")
 
 
 class TrainRun(Settings):
@@ -37,6 +38,19 @@ class TrainRun(Settings):
     store: Path
     config: Path = Field(description='TOML of one training: input = "chips" is a CNN, "features" an RNN')
     features_model: str | None = Field(None, description="the CNN whose features an RNN reads; the only one by default")
+
+
+class ExpressionTrainRun(Settings):
+    """Train a network to name expressions."""
+
+    store: Path
+    data: Path = Field(description="fer2013.csv, icml_face_data.csv, a folder with train/<class>/, or AffectNet's")
+    config: str = Field(description="name of a preset in conf/, such as expression/deep, or the path of a TOML file")
+    network: str | None = Field(None, description="a network of the registry, in place of the preset's")
+    votes: Path | None = Field(None, description="FER+'s fer2013new.csv, for presets that read votes")
+    seeds: tuple[int, ...] = Field((), description="one run each, in place of the preset's")
+    device: str | None = Field(None, description="auto | cpu | cuda | cuda:N, in place of the preset's")
+    score_test: bool = Field(False, description="score the test splits too: for finished recipes, nothing chosen by it")
 
 
 class ModelRun(StoreRun):
@@ -55,5 +69,6 @@ class PipelineRun(IngestRun):
     """Everything, from recordings to the report; resumes where an earlier run stopped."""
 
     workers: int | None = Field(None, ge=0, description="worker processes of the faces stage")
+    all_faces: bool | None = Field(None, description="also a row for every other face, in `people`; by default no")
     control: bool | None = Field(None, description="also train on swapped ratings; by default what the preset says")
     title: str = Field("Per-rater valence", description="heading of the report")

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from schemas.errors import SettingsError
 from schemas.presets import conf_dir
@@ -53,10 +53,19 @@ class IngestSettings(Settings):
 class IdentitySettings(Settings):
     """Who is a recording's main person: a few frames are looked at, until one person leads."""
 
-    threshold: float = Field(0.55, gt=0, le=2, description="largest distance of two embeddings of one person")
+    threshold: float = Field(0.55, gt=0, le=2, description="largest mean distance of two faces of one person")
+    face_threshold: float = Field(0.52, gt=0, le=2, description="largest distance of a face from its person's mean")
     interval_seconds: float = Field(5.0, gt=0, description="between the frames looked at")
     most_samples: int = Field(120, ge=1, description="most frames looked at")
     decisive_lead: int = Field(8, ge=1, description="frames by which the main person leads when the search ends")
+
+
+class PeopleSettings(Settings):
+    """How everybody else's faces are followed, where they are asked for."""
+
+    interval: int = Field(25, ge=1, description="frames between looks at the whole picture for new faces")
+    embedding_interval: int = Field(100, ge=1, description="most frames of a face between looks at whose it is")
+    threshold: float = Field(0.45, gt=0, le=2, description="largest distance of two mean embeddings of one person")
 
 
 class FacesSettings(Settings):
@@ -68,11 +77,17 @@ class FacesSettings(Settings):
     upsample: int = Field(1, ge=0, le=2, description="doublings tried when the full-frame detector finds nothing")
     detection_threshold: float = Field(0.0, description="lowest detection score of a face")
     detection_interval: int = Field(10, ge=1, description="frames between detections where landmarks carry the face")
-    full_detection_interval: int = Field(250, ge=1, description="frames between looks at the whole picture")
+    full_detection_interval: int = Field(500, ge=1, description="frames between looks at the whole picture")
     tracking_threshold: float = Field(0.8, ge=-1, le=1, description="lowest likeness of a carried face to the last")
     identity: IdentitySettings = IdentitySettings()
+    all_faces: bool = Field(False, description="also write a row for every other face, with whose it is, to `people`")
+    people: PeopleSettings = PeopleSettings()
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="largest picture decoded where the size changes on the way")
     workers: int = Field(0, ge=0, description="worker processes; 0: one for each core")
+
+    def keyed(self) -> dict[str, Any]:
+        """Of `frames`, which show the main person alone: without what only `people` depends on."""
+        return {name: value for name, value in super().keyed().items() if name not in ("all_faces", "people")}
 
 
 class KhorramiCnnSettings(Settings):
@@ -132,14 +147,40 @@ class CnnTraining(TrainingSettings):
 
 
 class RnnNetworkSettings(Settings):
-    """K's windowed RNN."""
+    """The windowed RNN; the defaults are K's. See `models.recurrent.RecurrentNetwork`."""
 
     kind: Literal["khorrami-rnn"] = "khorrami-rnn"
-    hidden_sizes: tuple[int, ...] = Field((100,), min_length=1, max_length=3)
-    nonlinearity: Literal["tanh", "relu"] = "relu"
+    cell: Literal["rnn", "lstm", "gru"] = "rnn"
+    hidden_sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (100,), min_length=1, max_length=3, description="units of each layer, and of each direction"
+    )
+    nonlinearity: Literal["tanh", "relu"] = Field("relu", description="of cell rnn; the others have their own")
+    bidirectional: bool = Field(False, description="both directions; the window then lies around its frame")
     window: int = Field(100, ge=1, description="W, frames")
-    loss_steps: Literal["all", "last"] = "all"
-    identity_start: bool = Field(False, description="identity recurrence at the start; diverges without clipping")
+    loss_steps: Literal["all", "last"] = Field(
+        "all", description="last: only the step whose value is the prediction (the middle one if bidirectional)"
+    )
+    identity_start: bool = Field(
+        False, description="identity recurrence at the start, cell rnn; diverges without clipping"
+    )
+    pool_features: int = Field(1, ge=1, description="frames of a causal mean over the features; 1: none")
+    pool_outputs: int = Field(1, ge=1, description="steps of a causal mean over the outputs in a window; 1: none")
+
+    @model_validator(mode="after")
+    def _fits(self) -> RnnNetworkSettings:
+        if self.identity_start and self.cell != "rnn":
+            raise ValueError(f"identity_start is of cell rnn, found cell {self.cell!r}; leave it out")
+        if self.pool_outputs > self.window:
+            raise ValueError(f"pool_outputs: expected at most window ({self.window}), found {self.pool_outputs}")
+        return self
+
+    def keyed(self) -> dict[str, Any]:
+        """Without what has no effect, and without later settings at the default that earlier models had."""
+        found = super().keyed()
+        if self.cell != "rnn":
+            del found["nonlinearity"]
+        later = {"cell": "rnn", "bidirectional": False, "pool_features": 1, "pool_outputs": 1}
+        return {name: value for name, value in found.items() if name not in later or value != later[name]}
 
 
 class RnnTraining(TrainingSettings):
@@ -148,11 +189,22 @@ class RnnTraining(TrainingSettings):
     input: Literal["features"] = "features"
     name: str = Field("khorrami-rnn", pattern=r"^[a-z][a-z0-9-]{0,40}$")
     network: RnnNetworkSettings = RnnNetworkSettings()
+    loss: Literal["mse", "epsilon-insensitive", "ccc"] = Field("mse", description="ccc: 1 - CCC of each batch")
+    epsilon: float = Field(0.1, ge=0, description="errors that cost nothing, of the epsilon-insensitive loss")
     window_stride: int = Field(1, ge=1, description="train on every n-th window")
     clip_norm: float | None = Field(1.0, gt=0)
     max_epochs: int = Field(20, ge=1)
     patience: int = Field(5, ge=1)
     num_threads: int = Field(1, ge=0, description="torch threads; one is fastest for small recurrent steps")
+
+    def keyed(self) -> dict[str, Any]:
+        """As the network's: a loss that is the earlier models' own, and an epsilon that no loss reads, are left out."""
+        found = super().keyed() | {"network": self.network.keyed()}
+        if self.loss != "epsilon-insensitive":
+            del found["epsilon"]
+        if self.loss == "mse":
+            del found["loss"]
+        return found
 
 
 AnyTraining = Annotated[CnnTraining | RnnTraining, Field(discriminator="input")]
@@ -228,11 +280,11 @@ def load_pipeline(path: Path) -> PipelineSettings:
     Raises:
         SettingsError: no such file, not TOML, or a setting is unknown or out of range.
     """
-    data = _read_toml(path)
+    data = read_toml(path)
     for model in ("cnn", "rnn"):
         if isinstance(data.get(model), str):
-            data[model] = _read_toml(path.parent / str(data[model]))
-    return _validated(TypeAdapter(PipelineSettings), data, path)
+            data[model] = read_toml(path.parent / str(data[model]))
+    return validated(TypeAdapter(PipelineSettings), data, path)
 
 
 def load_training(path: Path) -> CnnTraining | RnnTraining:
@@ -242,20 +294,22 @@ def load_training(path: Path) -> CnnTraining | RnnTraining:
         SettingsError: no such file, not TOML, or a setting is unknown or out of range.
     """
     adapter: TypeAdapter[CnnTraining | RnnTraining] = TypeAdapter(AnyTraining)
-    return _validated(adapter, _read_toml(path), path)
+    return validated(adapter, read_toml(path), path)
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dictionary. Raises SettingsError that names the presets there are."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        presets = ", ".join(sorted(found.name for found in conf_dir().glob("*.toml")))
+        presets = ", ".join(sorted(str(found.relative_to(conf_dir())) for found in conf_dir().rglob("*.toml")))
         raise SettingsError(f"{path}: no such settings file; presets in {conf_dir()}: {presets}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path}: expected TOML ({error})") from error
 
 
-def _validated(adapter: TypeAdapter[_T], data: dict[str, Any], path: Path) -> _T:
+def validated(adapter: TypeAdapter[_T], data: dict[str, Any], path: Path) -> _T:
+    """`data` as settings. Raises SettingsError that names file, setting and value."""
     try:
         return adapter.validate_python(data)
     except ValidationError as error:

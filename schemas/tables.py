@@ -7,6 +7,8 @@ docs/decisions/0006-store-layout.md). Times are seconds after the container's st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 SCHEMA_VERSION = "1.1"
@@ -135,6 +137,41 @@ IDENTITIES = pa.schema(
 """The persons of a recording, as a sparse first pass over it found them. Biometric data: an embedding identifies a
 person, so guard and delete these files like the recordings. No rows: no face was seen."""
 
+_PEOPLE = [
+    _field("recording_id", pa.string()),
+    _field("frame_index", pa.int32()),
+    _field("time_seconds", pa.float64()),
+    _field("person", pa.int32()),  # 0: the main person, whose rows are those of `frames`; then by rows, most first
+    _field("track", pa.int32()),  # a face followed from frame to frame without a gap; in order of their first frames
+    _field("face_source", pa.string()),  # detected | tracked
+    _field("detection_score", pa.float32(), nullable=True),
+    _field("tracking_score", pa.float32(), nullable=True),
+    _field("box_left", pa.float32()),
+    _field("box_top", pa.float32()),
+    _field("box_right", pa.float32()),
+    _field("box_bottom", pa.float32()),
+    _field("landmarks", pa.list_(pa.float32(), 10)),
+    _field("sharpness", pa.float32(), nullable=True),
+    _field("brightness", pa.float32(), nullable=True),
+    _field("yaw", pa.float32(), nullable=True),
+    _field("pitch", pa.float32(), nullable=True),
+    _field("roll", pa.float32(), nullable=True),
+]
+
+PEOPLE = pa.schema(_PEOPLE)
+"""A row for every face in every frame, in the order of frames and then of persons; a person has one row in a frame at
+most. Columns as in `frames`."""
+
+UNJOINED = pa.schema(
+    [
+        *(field for field in _PEOPLE if field.name != "person"),
+        _field("is_main", pa.bool_()),
+        _field("embedding", pa.list_(pa.float32(), EMBEDDING_SIZE), nullable=True),  # where one was taken
+    ]
+)
+"""A segment of `PEOPLE` while whose faces they are is still open; `track` counts within the segment. Removed once that
+is settled."""
+
 FEATURES = pa.schema(
     [
         _field("recording_id", pa.string()),
@@ -191,3 +228,29 @@ FAILURES = pa.schema(
         _field("at", pa.timestamp("us", tz="UTC")),
     ]
 )
+
+FACE_ROWS = pa.schema(
+    [
+        _field("row", pa.int64()),  # 0-based row of the source's table, or place in its sorted list of files
+        _field("split", pa.string()),  # training | public_test | private_test | validation | test
+        _field("label", pa.string()),
+        _field("votes", pa.list_(pa.field("item", pa.float32(), nullable=False)), nullable=True),  # FER+'s ten counts
+        _field("pixel_hash", pa.binary(16)),
+    ]
+)
+"""The rows of a labelled set of faces; its pictures lie beside it in `pictures.npy`, in the same order."""
+
+
+def expression_schema(classes: Sequence[str]) -> pa.Schema:
+    """Schema of an expression network's predictions: one row per picture, a probability for each class."""
+    return pa.schema(
+        [
+            _field("model_id", pa.string()),
+            _field("row", pa.int64()),
+            _field("split", pa.string()),
+            _field("is_shared", pa.bool_()),  # stands in Training too
+            _field("label", pa.string()),
+            _field("predicted", pa.string()),
+            *(_field(f"probability_{name}", pa.float32()) for name in classes),
+        ]
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import os
 import queue
 import subprocess
 import threading
@@ -23,11 +24,10 @@ import numpy.typing as npt
 
 from schemas.errors import DecodeError, DecoderDiedError
 from schemas.settings import MAX_PIXELS
-from tasks.ingest.media import DEMUXERS, PROTOCOLS
+from tasks.ingest.media import DEMUXERS, PROTOCOLS, decoder_limit
 
 ByteArray = npt.NDArray[np.uint8]
 
-_TIME_TAG = "@frame"
 _STALL_SECONDS = 60.0
 _PIPE_BYTES = 1 << 20  # Linux's largest; the default of 64 KiB costs a switch of process for each twentieth of a frame
 _BUFFERS = 3
@@ -103,20 +103,21 @@ class FrameStream:
         source: dict[str, Any] = {
             "protocol_whitelist": PROTOCOLS,
             "format_whitelist": DEMUXERS,
-            "max_pixels": self._max_pixels,
+            "max_pixels": decoder_limit(self._max_pixels),
             "threads": 1,
         }
         if self._seek is not None:
             source["ss"] = f"{self._seek:.6f}"
         width, height = self._size
+        times, theirs = os.pipe()  # not among the complaints: ffmpeg's threads write those in pieces
         output: dict[str, Any] = {
             "f": "rawvideo",
             "pix_fmt": "yuv420p",
             "fps_mode": "passthrough",
             "copyts": None,
             "enc_time_base": "demux",
-            "stats_enc_pre": "pipe:2",  # ptsi, the packet's own, is missing inside an MPEG program stream's packets
-            "stats_enc_pre_fmt": f"{_TIME_TAG} {{pts}} {{tb}}",
+            "stats_enc_pre": f"pipe:{theirs}",  # ptsi, the packet's own, is missing inside an MPEG program stream
+            "stats_enc_pre_fmt": "{pts} {tb}",
         }
         if self._num_frames is not None:
             output["frames:v"] = self._num_frames
@@ -124,18 +125,32 @@ class FrameStream:
         colour = {} if self._matrix else {"out_color_matrix": "bt601", "out_range": "limited"}
         video = video.filter("scale", width, height, **colour)
         command = video.output("pipe:1", **output).global_args("-nostdin", "-hide_banner", "-loglevel", "error")
-        self._process: subprocess.Popen[bytes] = subprocess.Popen(
-            command.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-        )
+        self._clock = os.fdopen(times, "rb")
+        try:
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                command.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                pass_fds=(theirs,),
+            )
+        except OSError as error:
+            self._clock.close()
+            raise DecodeError(
+                f"{self._path}: ffmpeg cannot be started ({error}); free memory, then run again"
+            ) from error
+        finally:
+            os.close(theirs)
         assert self._process.stdout is not None
         fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         assert self._process.stderr is not None
-        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
-        self._listener.start()
+        self._listeners = [
+            threading.Thread(target=self._listen_times, args=(self._clock,), daemon=True),
+            threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True),
+        ]
+        for listener in self._listeners:
+            listener.start()
         return self
 
     def __exit__(
@@ -143,20 +158,22 @@ class FrameStream:
     ) -> None:
         self._process.kill()
         self._process.wait()
-        self._listener.join()
-        for pipe in (self._process.stdout, self._process.stderr):
+        for listener in self._listeners:
+            listener.join()
+        for pipe in (self._process.stdout, self._process.stderr, self._clock):
             if pipe is not None:
                 pipe.close()
 
     def _listen(self, stderr: IO[bytes]) -> None:
         for line in stderr:
-            words = line.decode("utf-8", "replace").split()
-            if len(words) == 3 and words[0] == _TIME_TAG:
-                with contextlib.suppress(ValueError, ZeroDivisionError):
-                    self._times.put((int(words[1]), Fraction(words[2])))
-                    continue
-            if words and len(self._complaints) < 20:
-                self._complaints.append(" ".join(words))
+            if len(self._complaints) < 20:
+                self._complaints.append(" ".join(line.decode("utf-8", "replace").split()))
+
+    def _listen_times(self, clock: IO[bytes]) -> None:
+        for line in clock:
+            with contextlib.suppress(ValueError, ZeroDivisionError):  # a killed ffmpeg may leave half a line
+                pts, time_base = line.split()
+                self._times.put((int(pts), Fraction(time_base.decode())))
         self._times.put(None)
 
     def __iter__(self) -> Iterator[Picture]:

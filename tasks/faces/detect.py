@@ -56,7 +56,15 @@ class Detector:
         found = self._run(gray, 0)
         if not found and small and self._settings.upsample:
             found = self._run(gray, self._settings.upsample)
-        return sorted(found, key=lambda one: (-one.side, -one.score, one.box))
+        return sorted(found, key=_by_size)
+
+    def every_size(self, gray: ByteArray) -> list[Detection]:
+        """Every face of a picture down to the smallest that the settings allow, beside large ones too; largest first.
+
+        Args:
+            gray: `[height, width]`.
+        """
+        return sorted(self._run(gray, self._settings.upsample), key=_by_size)
 
     def around(self, gray: ByteArray, box: Box) -> list[Detection]:
         """Faces of about the size of `box` in its surroundings, scaled to what the detector needs; best overlap first.
@@ -93,6 +101,10 @@ class Detector:
         return [
             Detection((rect.left(), rect.top(), rect.right(), rect.bottom()), float(score)) for rect, score in pairs
         ]
+
+
+def _by_size(one: Detection) -> tuple[float, float, Box]:
+    return (-one.side, -one.score, one.box)
 
 
 def find_landmarks(gray: ByteArray, box: Box) -> FloatArray:

@@ -109,14 +109,37 @@ def cluster(embeddings: Embedding, moments: Sequence[float], *, threshold: float
         threshold: largest mean distance between the faces of two groups that are made one.
 
     Returns: a label for each face, the index of the first face of its group.
+    """
+    when = np.asarray(moments)
+    apart = when[:, None] == when[None]
+    return linked(embeddings.astype(np.float64), np.ones(len(embeddings)), apart, threshold=threshold)
+
+
+def linked(
+    points: npt.NDArray[np.float64],
+    sizes: npt.NDArray[np.float64],
+    apart: npt.NDArray[np.bool_],
+    *,
+    threshold: float,
+) -> list[int]:
+    """Average linkage of points, some of which never meet, nor the groups they are in.
+
+    Args:
+        points: `[point, 128]`.
+        sizes: `[point]`, how many faces each stands for.
+        apart: `[point, point]`, symmetric: which two are different persons.
+        threshold: as for `cluster`.
+
+    Returns: a label for each point, the index of the first point of its group.
 
     Source: Lance and Williams 1967, the update of group-average distances.
     """
-    labels = np.arange(len(embeddings))
-    sizes = np.ones(len(embeddings))
-    distance = np.linalg.norm(embeddings[:, None].astype(np.float64) - embeddings[None], axis=2)
-    when = np.asarray(moments)
-    distance[when[:, None] == when[None]] = np.inf  # and a face is not to be joined with itself
+    labels, sizes = np.arange(len(points)), sizes.copy()
+    distance = np.empty((len(points), len(points)))
+    for number, point in enumerate(points):
+        distance[number] = np.linalg.norm(points - point, axis=1)
+    distance[apart] = np.inf
+    np.fill_diagonal(distance, np.inf)
     while distance.size:
         a, b = sorted(divmod(int(distance.argmin()), len(labels)))
         if distance[a, b] > threshold:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
+from pathlib import Path
 
 from schemas.settings import FacesSettings
 from tasks.faces.identity import identities_key
@@ -23,13 +24,18 @@ def frames_key(recording: Recording, settings: FacesSettings) -> str:
 
 
 def is_complete(store: Store, recording_id: str, key: str) -> bool:
-    """True if every part up to the one marked last exists under `key`."""
+    """True if every part of its `frames` up to the one marked last exists under `key`."""
+    return count_parts(store.frames(recording_id), key) is not None
+
+
+def count_parts(folder: Path, key: str) -> int | None:
+    """How many parts a folder holds, if every one up to that marked last exists under `key`; otherwise None."""
     for number in count():
-        found = read_provenance(store.frames(recording_id) / part_name(number))
+        found = read_provenance(folder / part_name(number))
         if found is None or found.get("stage_key") != key:
-            return False
+            return None
         if found.get("is_last") == "true":
-            return True
+            return number + 1
     raise AssertionError("unreachable")
 
 

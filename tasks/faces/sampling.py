@@ -21,7 +21,7 @@ from av.video.stream import VideoStream
 
 from schemas.errors import DecodeError
 from tasks.faces.decode import ByteArray, Picture
-from tasks.ingest.media import open_media
+from tasks.ingest.media import decode_frames, open_media
 from tasks.ingest.probe import video_stream
 
 _GOLDEN = (np.sqrt(5) - 1) / 2  # its multiples, modulo 1, fill the interval evenly and never repeat
@@ -111,7 +111,7 @@ class SampledPictures:
     def _sought(self, container: InputContainer, stream: VideoStream, pts: int) -> Picture | None:
         try:
             container.seek(pts, stream=stream)
-            for frame in container.decode(stream):
+            for frame in decode_frames(container, stream):
                 if frame.pts is not None and frame.pts >= pts:
                     return self._picture(frame)
         except av.FFmpegError:  # what cannot be decoded is no evidence; the segment there says what is wrong
@@ -127,7 +127,7 @@ class SampledPictures:
         wanted = set(positions)
         with open_media(self._path, DecodeError, max_pixels=self._max_pixels) as container:
             stream = video_stream(container, self._path)
-            frames = enumerate(container.decode(stream))
+            frames = enumerate(decode_frames(container, stream))
             while wanted:
                 try:
                     position, frame = next(frames)

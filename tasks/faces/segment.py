@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import count
@@ -20,8 +21,8 @@ from tasks.faces.decode import ColourMatrix, FrameStream, Picture, decoder_versi
 from tasks.faces.identity import read_identities
 from tasks.faces.rows import FrameRow, frame_row, write_rows
 from tasks.faces.track import FaceFinder
-from tasks.store.layout import part_name
-from tasks.store.parts import Provenance, read_table
+from tasks.store.layout import part_name, part_number
+from tasks.store.parts import Provenance, read_provenance, read_table, remove
 
 _PROGRESS_FRAMES = 50
 
@@ -73,21 +74,75 @@ def extract_segment(job: SegmentJob, advance: Callable[[int], None]) -> int:
         job: what to decode and where to write.
         advance: called with a number of frames now and then.
 
-    Returns: frames written.
+    Returns: frames on disk now, those of parts that were there included.
 
     Raises:
         DecodeError: the frames decoded are not those of the index (a segment), or decoding failed.
         StoreError: a part cannot be written.
     """
     settings = FacesSettings(**job.settings)
+    finder = FaceFinder(settings, read_identities(Path(job.identities_path)))
+    kept = _kept_parts(job) if job.last is None else frozenset()
+    done = 0
+    with closing(stretches(job)) as pieces:
+        for stretch in pieces:
+            pictures = reported(stretch.pictures, advance)
+            if stretch.number in kept:
+                done += sum(1 for _ in pictures)
+                continue
+            finder.reset()
+            done += _write_part(job, settings, stretch, _rows(settings, finder, pictures))
+    return done
+
+
+def is_whole(part: Path, key: str) -> bool:
+    """True if a part was written under stage key `key` while the stream was decoded as one stretch."""
+    found = read_provenance(part) or {}
+    return found.get("stage_key") == key and found.get("stretch") == "whole"
+
+
+def _kept_parts(job: SegmentJob) -> frozenset[int]:
+    """Parts that an interrupted run has left; segments by the index, whose frames are not to mix with these, go."""
+    kept = set()
+    for path in Path(job.frames_dir).glob("part-*.parquet"):
+        if is_whole(path, job.stage_key):
+            kept.add(part_number(path))
+        else:
+            remove(path)
+    return frozenset(kept)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The frames of one part, `number`: index, time and picture of each. `is_last` knows once they have been taken."""
+
+    number: int
+    pictures: Iterator[tuple[int, float, Picture]]
+    is_last: Callable[[], bool]
+
+
+def stretches(job: SegmentJob) -> Generator[Stretch]:
+    """What a job decodes, part by part; each is to be taken whole before the next.
+
+    Raises:
+        DecodeError: the frames decoded are not those of the index (a segment), or decoding failed.
+        StoreError: the index cannot be read.
+    """
+    settings = FacesSettings(**job.settings)
     table = read_table(Path(job.index_path), INDEX, ["pts", "time_seconds"])
     index = _Index(table["pts"].to_numpy(), table["time_seconds"].to_numpy())
-    finder = FaceFinder(settings, read_identities(Path(job.identities_path)))
-    if job.last is None:
-        return _extract_whole(job, settings, index, finder, advance)
-    rows = _rows(job, settings, finder, _indexed_pictures(job, index), advance)
-    _write_part(job, settings, job.first // settings.segment_frames, rows, is_last=lambda: job.last == len(index.pts))
-    return job.last - job.first
+    if job.last is not None:
+        number = job.first // settings.segment_frames
+        yield Stretch(number, _indexed_pictures(job, index), lambda: job.last == len(index.pts))
+        return
+    # Every frame the decoder yields, in parts of one segment each; the decoder is right, not the index.
+    with _stream(job) as stream:
+        pictures = _one_ahead(_timed_pictures(job, index, stream))
+        for number in count():
+            chunk = _Chunk(pictures, settings.segment_frames)
+            yield Stretch(number, iter(chunk), chunk.has_ended)
+            if chunk.ended:
+                return
 
 
 def _indexed_pictures(job: SegmentJob, index: _Index) -> Iterator[tuple[int, float, Picture]]:
@@ -121,26 +176,6 @@ def _stream(job: SegmentJob, *, seek_seconds: float | None = None, num_frames: i
         num_frames=num_frames,
         max_pixels=FacesSettings(**job.settings).max_pixels,
     )
-
-
-def _extract_whole(
-    job: SegmentJob, settings: FacesSettings, index: _Index, finder: FaceFinder, advance: Callable[[int], None]
-) -> int:
-    """Every frame the decoder yields, in parts of one segment each; the decoder is right, not the index."""
-    for path in Path(job.frames_dir).glob("part-*.parquet"):
-        path.unlink()  # segments by the index may stand here under the same key: these frames are not to mix with them
-    with _stream(job) as stream:
-        pictures = _one_ahead(_timed_pictures(job, index, stream))
-        written = 0
-        for number in count():
-            finder.reset()
-            chunk = _Chunk(pictures, settings.segment_frames)
-            written += _write_part(
-                job, settings, number, _rows(job, settings, finder, iter(chunk), advance), is_last=chunk.has_ended
-            )
-            if chunk.ended:
-                break
-    return written
 
 
 def _timed_pictures(job: SegmentJob, index: _Index, stream: FrameStream) -> Iterator[tuple[int, float, Picture]]:
@@ -198,41 +233,36 @@ def _one_ahead(
         held = following
 
 
+def reported(
+    pictures: Iterator[tuple[int, float, Picture]], advance: Callable[[int], None]
+) -> Iterator[tuple[int, float, Picture]]:
+    """The same, told to `advance` now and then; what is left at the end is told by the worker's final count."""
+    for done, item in enumerate(pictures, start=1):
+        yield item
+        if done % _PROGRESS_FRAMES == 0:
+            advance(_PROGRESS_FRAMES)
+
+
 def _rows(
-    job: SegmentJob,
-    settings: FacesSettings,
-    finder: FaceFinder,
-    pictures: Iterator[tuple[int, float, Picture]],
-    advance: Callable[[int], None],
+    settings: FacesSettings, finder: FaceFinder, pictures: Iterator[tuple[int, float, Picture]]
 ) -> Iterator[FrameRow]:
-    told = 0
-    for done, (position, time_seconds, picture) in enumerate(pictures, start=1):
+    for position, time_seconds, picture in pictures:
         yield frame_row(position, time_seconds, picture, finder.find(picture), chip_format=settings.chip_format)
-        if done - told >= _PROGRESS_FRAMES:
-            advance(done - told)
-            told = done
-    # what is left is told by the worker's final count
 
 
-def _write_part(
-    job: SegmentJob,
-    settings: FacesSettings,
-    number: int,
-    rows: Iterator[FrameRow],
-    *,
-    is_last: Callable[[], bool],
-) -> int:
+def _write_part(job: SegmentJob, settings: FacesSettings, stretch: Stretch, rows: Iterator[FrameRow]) -> int:
     provenance = Provenance(
         stage="faces",
         stage_key=job.stage_key,
         source_sha256=job.source_sha256,
         decoder_version=decoder_version(),
+        extra={"stretch": "whole"} if job.last is None else None,
     )
     return write_rows(
-        Path(job.frames_dir) / part_name(number),
+        Path(job.frames_dir) / part_name(stretch.number),
         rows,
         provenance,
         recording_id=job.recording_id,
         chip_format=settings.chip_format,
-        is_last=is_last,
+        is_last=stretch.is_last,
     )

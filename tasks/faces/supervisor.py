@@ -12,7 +12,7 @@ from tasks.faces.decode import upright_size
 from tasks.faces.identity import identities_key
 from tasks.faces.plan import frames_key
 from tasks.faces.pool import run_jobs, warm, workers_kept
-from tasks.faces.segment import SegmentJob
+from tasks.faces.segment import SegmentJob, is_whole
 from tasks.faces.settle import IdentitiesJob
 from tasks.ingest.recordings import Recording
 from tasks.ingest.source import check_source
@@ -47,10 +47,11 @@ def extract_recording(store: Store, recording: Recording, settings: FacesSetting
     stale = [job for job in jobs if job.last is None or not is_current(_part(job, settings), job.stage_key)]
     if not stale:
         return recording.num_frames
+    whole = jobs[0].last is None or any(is_whole(_part(job, settings), job.stage_key) for job in jobs)
     with workers_kept():
-        _settle(store, recording, settings, workers=min(workers, len(stale)), bar=bar)
-        if jobs[0].last is None:
-            return int(run_jobs(jobs, workers=1, bar=bar)[0])
+        _settle(store, recording, settings, workers=1 if whole else min(workers, len(stale)), bar=bar)
+        if whole:
+            return int(run_jobs([whole_job(jobs[0])], workers=1, bar=bar)[0])
         try:
             run_jobs(stale, workers=workers, bar=bar)
         except DecoderDiedError:

@@ -1,4 +1,4 @@
-"""Following the main person's face through the frames of a segment.
+"""Following faces through the frames of a segment: any one, and the main person's above all.
 
 Between detections the landmarks of one frame carry the box to the next, and the aligned face is compared with the one
 before; the detector looks anew at the face's surroundings every few frames and whenever that check fails, and at the
@@ -7,7 +7,7 @@ whole picture at the start, now and then, after a cut and when the face is lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,7 +35,7 @@ _Signature = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """The main person's face in one frame, in pixels of the upright, square-pixel picture.
+    """A face in one frame, in pixels of the upright, square-pixel picture.
 
     `landmarks` is `[5, xy]`; `transform` `[2, 3]` and `luma` `[96, 96]` are those of its chip (tasks.faces.chip).
     `score` is the detector's where `source` is `detected`, and the likeness to the frame before (correlation, at most
@@ -58,14 +58,100 @@ class Look:
     num_other_faces: int | None
 
 
-@dataclass(frozen=True)
-class _Track:
-    """A face being followed: where, how its box lies about its landmarks, its looks, frames since a detection."""
+class Track:
+    """One face being followed; `face` is what the last frame showed of it.
 
-    landmarks: FloatArray
-    placing: FloatArray
-    signature: _Signature
-    age: int
+    Args:
+        picture: the frame that it is first seen in.
+        one: where the detector saw it there.
+    """
+
+    face: Face
+    _placing: FloatArray
+    _signature: _Signature
+    _age: int  # frames since a detection
+
+    def __init__(self, picture: Picture, one: Detection) -> None:
+        landmarks = find_landmarks(picture.y, one.box)
+        self._keep(picture, one.box, landmarks, placing=_placing(one.box, landmarks), score=one.score)
+
+    @property
+    def expected(self) -> Box:
+        """Where the box would be, had the face not moved."""
+        return _box_about(self.face.landmarks, self._placing)
+
+    def follow(
+        self,
+        picture: Picture,
+        detector: Detector,
+        settings: FacesSettings,
+        is_same: Callable[[Picture, Detection], bool],
+    ) -> bool:
+        """Find the face in the frame that follows: by its landmarks, or by the detector where these no longer do.
+
+        Args:
+            picture: the frame.
+            detector: looks at the face's surroundings.
+            settings: thresholds and intervals.
+            is_same: asked of a face that the detector finds where the landmarks lost theirs: whether it is this one.
+
+        Returns: False where it is lost; the track then stays at the frame before.
+        """
+        broken = self._age + 1 < settings.detection_interval
+        if broken and self._carry(picture, settings.tracking_threshold):
+            return True
+        expected = self.expected
+        near = detector.around(picture.y, expected)
+        if not near or overlap(near[0].box, expected) < _SAME_FACE_OVERLAP:
+            return False
+        if broken and not is_same(picture, near[0]):
+            return False
+        self.accept(picture, near[0])
+        return True
+
+    def accept(self, picture: Picture, one: Detection) -> None:
+        """Go on with a detection of the same face."""
+        landmarks = find_landmarks(picture.y, one.box)
+        placing = _BOX_WEIGHT * _placing(one.box, landmarks) + (1 - _BOX_WEIGHT) * self._placing
+        box = _box_about(landmarks, placing)
+        self._keep(picture, box, find_landmarks(picture.y, box), placing=placing, score=one.score)
+
+    def _carry(self, picture: Picture, threshold: float) -> bool:
+        """The face by its landmarks alone, if it still looks like the one before."""
+        box = self.expected
+        landmarks = find_landmarks(picture.y, box)
+        least, most = _SCALE_RANGE
+        if not least < _spread(landmarks) / _spread(self.face.landmarks) < most:
+            return False
+        transform = placement(landmarks)
+        luma = aligned_luma(picture, transform)
+        signature = _signature(luma)
+        likeness = float(signature @ self._signature)
+        if likeness < threshold:
+            return False
+        self._signature, self._age = signature, self._age + 1
+        self.face = Face(box=box, source="tracked", score=likeness, landmarks=landmarks, transform=transform, luma=luma)
+        return True
+
+    def _keep(self, picture: Picture, box: Box, landmarks: FloatArray, *, placing: FloatArray, score: float) -> None:
+        transform = placement(landmarks)
+        luma = aligned_luma(picture, transform)
+        self._placing, self._signature, self._age = placing, _signature(luma), 0
+        self.face = Face(box=box, source="detected", score=score, landmarks=landmarks, transform=transform, luma=luma)
+
+
+class CutDetector:
+    """Tells where one scene ends and another begins."""
+
+    def __init__(self) -> None:
+        self._thumbnail: _Signature | None = None
+
+    def is_cut(self, gray: ByteArray) -> bool:
+        """Whether the picture `[height, width]` has little to do with the one before; False for the first."""
+        step = max(1, min(gray.shape) // _THUMBNAIL_PIXELS)
+        thumbnail = _normalised(gray[step // 2 :: step, step // 2 :: step])
+        last, self._thumbnail = self._thumbnail, thumbnail
+        return last is not None and float(thumbnail @ last) < _CUT_CORRELATION
 
 
 class FaceFinder:
@@ -83,53 +169,22 @@ class FaceFinder:
 
     def reset(self) -> None:
         """Forget everything: the next frame starts a segment."""
-        self._track: _Track | None = None
+        self._track: Track | None = None
         self._strangers: list[Box] = []
-        self._thumbnail: _Signature | None = None
+        self._cuts = CutDetector()
         self._position = -1
 
     def find(self, picture: Picture) -> Look:
         """Look at the next frame."""
         self._position += 1
-        if self._is_cut(picture.y):
+        if self._cuts.is_cut(picture.y):
             self._track = None
             self._strangers = []
         if self._track is None or self._position % self._settings.full_detection_interval == 0:
             return self._look_everywhere(picture)
-        if self._track.age + 1 < self._settings.detection_interval:
-            face = self._carried(picture, self._track)
-            if face is not None:
-                return Look(face=face, num_other_faces=None)
-            broken = True
-        else:
-            broken = False
-        face = self._look_around(picture, self._track, broken=broken)
-        return self._look_everywhere(picture) if face is None else Look(face=face, num_other_faces=None)
-
-    def _carried(self, picture: Picture, track: _Track) -> Face | None:
-        """The face by its landmarks alone, if it still looks like the one before."""
-        box = _box_about(track.landmarks, track.placing)
-        landmarks = find_landmarks(picture.y, box)
-        least, most = _SCALE_RANGE
-        if not least < _spread(landmarks) / _spread(track.landmarks) < most:
-            return None
-        transform = placement(landmarks)
-        luma = aligned_luma(picture, transform)
-        signature = _signature(luma)
-        likeness = float(signature @ track.signature)
-        if likeness < self._settings.tracking_threshold:
-            return None
-        self._track = _Track(landmarks, track.placing, signature, track.age + 1)
-        return Face(box=box, source="tracked", score=likeness, landmarks=landmarks, transform=transform, luma=luma)
-
-    def _look_around(self, picture: Picture, track: _Track, *, broken: bool) -> Face | None:
-        expected = _box_about(track.landmarks, track.placing)
-        near = self._detector.around(picture.y, expected)
-        if not near or overlap(near[0].box, expected) < _SAME_FACE_OVERLAP:
-            return None
-        if broken and not self._is_main(picture, near[0]):
-            return None
-        return self._accept(picture, near[0], track)
+        if self._track.follow(picture, self._detector, self._settings, self._is_main):
+            return Look(face=self._track.face, num_other_faces=None)
+        return self._look_everywhere(picture)
 
     def _look_everywhere(self, picture: Picture) -> Look:
         small = self._position % _SMALL_FACE_INTERVAL == 0
@@ -138,12 +193,16 @@ class FaceFinder:
         if chosen is None:
             self._track = None
             return Look(face=None, num_other_faces=len(found))
-        return Look(face=self._accept(picture, chosen, self._track), num_other_faces=len(found) - 1)
+        if self._track is None:
+            self._track = Track(picture, chosen)
+        else:
+            self._track.accept(picture, chosen)
+        return Look(face=self._track.face, num_other_faces=len(found) - 1)
 
     def _choose(self, picture: Picture, found: Sequence[Detection]) -> Detection | None:
         """The face that continues the track; without one, the largest that is the main person's."""
         if self._track is not None and found:
-            expected = _box_about(self._track.landmarks, self._track.placing)
+            expected = self._track.expected
             nearest = max(found, key=lambda one: overlap(one.box, expected))
             if overlap(nearest.box, expected) >= _SAME_FACE_OVERLAP:
                 return nearest
@@ -162,26 +221,8 @@ class FaceFinder:
         if not self._identities.persons:
             return True
         chip = recognition_chip(picture, find_landmarks(picture.y, one.box))
-        match = self._identities.whose(embed([chip])[0], threshold=self._settings.identity.threshold)
+        match = self._identities.whose(embed([chip])[0], threshold=self._settings.identity.face_threshold)
         return match.person == 0
-
-    def _accept(self, picture: Picture, one: Detection, track: _Track | None) -> Face:
-        landmarks = find_landmarks(picture.y, one.box)
-        placing, box = _placing(one.box, landmarks), one.box
-        if track is not None:
-            placing = _BOX_WEIGHT * placing + (1 - _BOX_WEIGHT) * track.placing
-            box = _box_about(landmarks, placing)
-            landmarks = find_landmarks(picture.y, box)
-        transform = placement(landmarks)
-        luma = aligned_luma(picture, transform)
-        self._track = _Track(landmarks, placing, _signature(luma), 0)
-        return Face(box=box, source="detected", score=one.score, landmarks=landmarks, transform=transform, luma=luma)
-
-    def _is_cut(self, gray: ByteArray) -> bool:
-        step = max(1, min(gray.shape) // _THUMBNAIL_PIXELS)
-        thumbnail = _normalised(gray[step // 2 :: step, step // 2 :: step])
-        last, self._thumbnail = self._thumbnail, thumbnail
-        return last is not None and float(thumbnail @ last) < _CUT_CORRELATION
 
 
 def _signature(luma: ByteArray) -> _Signature:

@@ -3,7 +3,7 @@
 It never imports Prefect. It ends at once when its input closes, and its ffmpeg with it, so that killing the run leaves
 no orphan.
 
-In:  {"kind": "segment", "recording_id": ..., ...}             a `SegmentJob`, or an `IdentitiesJob`
+In:  {"kind": "segment", "recording_id": ..., ...}             a `SegmentJob`; or one of `_JOBS`
 Out: {"event": "frames", "count": n}                           progress
      {"event": "done", "frames": n, "result": ...}             the part is in place; frames that count as progress
      {"event": "failed", "error": "DecodeError", "message": m} this segment failed; the worker lives on
@@ -22,6 +22,8 @@ from typing import Any
 from schemas.errors import AffectFlowError
 from tasks.faces.segment import SegmentJob, extract_segment
 from tasks.faces.settle import IdentitiesJob, write_settled
+from tasks.people.join import JoinJob, join_people
+from tasks.people.segment import PeopleJob, find_people
 
 
 def main() -> None:
@@ -48,7 +50,22 @@ def _identities(job: dict[str, Any]) -> tuple[int, None]:
     return 0, None
 
 
-_JOBS: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {"segment": _segment, "identities": _identities}
+def _people(job: dict[str, Any]) -> tuple[int, None]:
+    wanted = PeopleJob(**{**job, "segment": SegmentJob(**job["segment"])})
+    return find_people(wanted, lambda count: _tell({"event": "frames", "count": count})), None
+
+
+def _join(job: dict[str, Any]) -> tuple[int, None]:
+    join_people(JoinJob(**job))
+    return 0, None
+
+
+_JOBS: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {
+    "segment": _segment,
+    "identities": _identities,
+    "people": _people,
+    "join": _join,
+}
 
 
 def _read_jobs(jobs: queue.Queue[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 
 from schemas.errors import AudioError, StoreError
 from schemas.tables import AUDIO, NUM_MEL_BANDS
@@ -109,7 +108,7 @@ class AudioTrack:
             if not has_decoder(stream):
                 raise AudioError(f"{self._path}: expected audio, found a track of an unknown codec; convert it to WAV")
             zero = (container.start_time or 0) / 1_000_000
-            for frame in _frames(container, stream):
+            for frame in chain.from_iterable(packet.decode() for packet in packets(container, stream)):
                 rate = frame.sample_rate
                 block: Samples = np.concatenate([part.to_ndarray() for part in to_planar.resample(frame)], axis=1)
                 start = position
@@ -132,13 +131,6 @@ class AudioTrack:
                 yield from _silence(silence, rate, self._path)
                 if len(kept):
                     yield kept
-
-
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
-    for packet in packets(container, stream):
-        for frame in packet.decode():
-            if isinstance(frame, av.AudioFrame):
-                yield frame
 
 
 def has_audio(path: Path) -> bool:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar, cast
 
 import av
 from av.container import InputContainer
@@ -16,8 +17,8 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from schemas.errors import ProbeError, RecordingError
-from schemas.settings import MAX_FRAMES, MAX_PIXELS
+from schemas.errors import AudioError, ProbeError, RecordingError
+from schemas.settings import MAX_PIXELS
 from tasks.ingest.boxes import declared_samples
 
 DEMUXERS = (
@@ -44,6 +45,10 @@ _SAMPLES_PER_BYTE = 8
 
 _TOO_LARGE = re.compile(r"Picture size (\d+)x(\d+) exceeds")
 
+_MANY_COMPLAINTS = 10_000
+
+_StreamT = TypeVar("_StreamT", bound=Stream)
+
 DECODER_VERSION = f"PyAV {av.__version__}"
 
 
@@ -53,7 +58,7 @@ def open_media(
     error: type[RecordingError] = ProbeError,
     *,
     max_pixels: int = MAX_PIXELS,
-    max_frames: int = MAX_FRAMES,
+    max_frames: int | None = None,
 ) -> Iterator[InputContainer]:
     """Open a regular local file as media with PyAV; nothing that the file names is ever opened.
 
@@ -64,7 +69,8 @@ def open_media(
         path: the file.
         error: which error to raise.
         max_pixels: decoders refuse larger pictures before they make room for them.
-        max_frames: a header that declares more frames than this is refused before anybody makes room for them.
+        max_frames: a header that declares more frames than this is refused before anybody makes room for them; None:
+            only one that declares more than its bytes can hold.
 
     Raises:
         RecordingError: `error`, for anything that is no such file, or that ffmpeg cannot open, or read on within
@@ -76,7 +82,7 @@ def open_media(
         with _opened(path, max_pixels) as container:
             yield container
     except (av.FFmpegError, OSError) as cause:
-        if isinstance(cause, av.FFmpegError):
+        if isinstance(cause, av.FFmpegError) and error is not AudioError:
             _refuse_large(path, error, max_pixels)
         reason = (getattr(cause, "strerror", None) or str(cause)).strip()
         raise error(
@@ -106,22 +112,20 @@ def has_decoder(stream: Stream) -> bool:
     return context is not None
 
 
-def packets(container: InputContainer, stream: Stream) -> Iterator[Packet]:
+def packets(container: InputContainer, stream: _StreamT) -> Iterator[Packet[_StreamT]]:
     """The packets of one stream, and an empty one behind the last.
 
     A stream that turns up on the way, as damaged transport streams have them, makes PyAV's own loop end with an
     IndexError once everything is read.
     """
     with suppress(IndexError):
-        yield from container.demux(stream)
+        yield from cast("Iterator[Packet[_StreamT]]", container.demux(stream))
 
 
 def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """The decoded frames of one video stream, from where the container stands."""
     for packet in packets(container, stream):
-        for frame in packet.decode():
-            if isinstance(frame, VideoFrame):
-                yield frame
+        yield from packet.decode()
 
 
 def decoder_limit(max_pixels: int) -> int:
@@ -147,7 +151,7 @@ def check_number(path: Path, frames: int, error: type[RecordingError], max_frame
         )
 
 
-def _check_declared(path: Path, error: type[RecordingError], max_frames: int) -> None:
+def _check_declared(path: Path, error: type[RecordingError], max_frames: int | None) -> None:
     size = path.stat().st_size
     for kind, count in declared_samples(path).items():
         if count > size * (_SAMPLES_PER_BYTE if kind == "soun" else 1):
@@ -155,7 +159,7 @@ def _check_declared(path: Path, error: type[RecordingError], max_frames: int) ->
                 f"{path}: expected a header that fits its {size:,} bytes, found one that declares {count:,} samples; "
                 "replace the file by an undamaged copy"
             )
-        if kind == "vide":
+        if kind == "vide" and max_frames is not None:
             check_number(path, count, error, max_frames)
 
 
@@ -167,7 +171,8 @@ def _refuse_large(path: Path, error: type[RecordingError], max_pixels: int) -> N
         with av.logging.Capture(local=False) as told, suppress(av.FFmpegError), _opened(path, max_pixels) as container:
             for stream in filter(has_decoder, container.streams.video):
                 for _ in decode_frames(container, stream):
-                    pass
+                    if len(told) > _MANY_COMPLAINTS:
+                        return  # plain damage
     finally:
         av.logging.set_level(before)
     for _, _, line in told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tasks.faces.decode import Picture
-from tasks.overlay.canvas import GROUND, SOFT, WHITE, Canvas, even, planes_of
+from tasks.overlay.canvas import GROUND, SOFT, WHITE, Canvas, even, letters, planes_of
 from tasks.overlay.trace import Plot, Trace, draw_page
 from tasks.report.ink import FACE_COLOURS, FACE_WORDS, font
 from tasks.report.timeline import Timeline, chip_image, shares_bar
@@ -28,6 +29,9 @@ _MEASURES = (
     ("roll", "roll", 0, "°"),
     ("num_other_faces", "other faces", 0, ""),
 )
+
+
+_OTHER = "#d7dae0"
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,11 @@ class Painter:
             letter=round(11 * layout.scale),
         )
 
-    def paint(self, picture: Picture, row: dict[str, Any]) -> Canvas:
-        """The picture with its row; the canvas is the same object each time."""
+    def paint(self, picture: Picture, row: dict[str, Any], others: Sequence[dict[str, Any]]) -> Canvas:
+        """The picture with its row and those of other people in it; the canvas is the same object each time."""
         self.canvas.paste(0, 0, (picture.y, picture.u, picture.v))
+        for other in others:
+            self._paint_other(other)
         if row["face_valid"]:
             self._paint_face(row)
         else:
@@ -128,10 +134,7 @@ class Painter:
         colour = FACE_COLOURS[row["face_source"]]
         width, height = self.layout.picture
         if row["box_left"] is not None:
-            box = [row[f"box_{side}"] for side in ("left", "top", "right", "bottom")]
-            left, top, right, bottom = (
-                min(max(2 * round(edge / 2), 0), most) for edge, most in zip(box, (width, height) * 2, strict=True)
-            )
+            left, top, right, bottom = self._box(row)
             canvas.frame(left - 1, top - 1, right + 1, bottom + 1, WHITE, thickness=1)
             canvas.frame(left, top, right, bottom, colour, thickness=thick)
         if row["landmarks"] is not None:
@@ -140,6 +143,24 @@ class Painter:
                 if 0 <= x < width and 0 <= y < height:
                     canvas.disc(x, y, radius + 1, "#000000")
                     canvas.disc(x, y, radius, "#F0E442")
+
+    def _paint_other(self, row: dict[str, Any]) -> None:
+        """Somebody else: a plain box with the person's number."""
+        canvas, layout = self.canvas, self.layout
+        left, top, right, bottom = self._box(row)
+        canvas.frame(left, top, right, bottom, _OTHER, thickness=even(layout.scale))
+        text = f"person {row['person']}"
+        width, height = even(letters(text, layout.letter).shape[1] + layout.margin), even(layout.line)
+        y = top - height if top >= height else min(bottom, layout.picture[1] // 2 * 2 - height)
+        canvas.fill(left, y, min(left + width, layout.left_width), y + height, GROUND)
+        canvas.text(left + layout.margin // 2, y, text, layout.letter, colour=_OTHER)
+
+    def _box(self, row: dict[str, Any]) -> list[int]:
+        """A row's box on even pixels, cut off at the picture's edges."""
+        edges = (row[f"box_{side}"] for side in ("left", "top", "right", "bottom"))
+        return [
+            min(max(2 * round(edge / 2), 0), most) for edge, most in zip(edges, self.layout.picture * 2, strict=True)
+        ]
 
     def _paint_absence(self) -> None:
         layout, canvas = self.layout, self.canvas

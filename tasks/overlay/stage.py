@@ -18,6 +18,7 @@ from tasks.ingest.recordings import Recording, read_corpus_note
 from tasks.overlay.canvas import Canvas
 from tasks.overlay.inputs import check_source, check_target, choose_model, find_recording, frame_parts
 from tasks.overlay.layout import Painter, lay_out
+from tasks.overlay.people import OtherPeople
 from tasks.overlay.trace import read_trace
 from tasks.progress import track
 from tasks.report.timeline import read_timeline
@@ -73,6 +74,7 @@ def write_overlay(store: Store, name: str, *, target: Path | None = None, model:
     )
     layout = lay_out(_size(recording), trace)
     tag = corpus_tag(read_corpus_note(store))
+    others = OtherPeople(store, recording.recording_id)
     painter = Painter(layout, timeline, trace, duration=duration, tag=tag)
     with (
         replacing(target) as unfinished,
@@ -80,7 +82,10 @@ def write_overlay(store: Store, name: str, *, target: Path | None = None, model:
             recording.recording_id, timeline.num_frames, "frames", recorded_seconds=recording.duration_seconds
         ) as bar,
     ):
-        drawn = ((painter.paint(picture, row), picture, row) for picture, row in _matched(store, recording, parts))
+        drawn = (
+            (painter.paint(picture, row, others.at(row["frame_index"])), picture, row)
+            for picture, row in _matched(store, recording, parts)
+        )
         for _ in _encoded(unfinished, drawn, rate=_rate(recording, timeline.num_frames)):
             bar.advance()
     return Overlay(

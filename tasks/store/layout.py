@@ -53,6 +53,9 @@ class Store:
     def frames(self, recording_id: str) -> Path:
         return self.root / "frames" / recording_id
 
+    def people(self, recording_id: str) -> Path:
+        return self.root / "people" / recording_id
+
     def model(self, model_id: str) -> Path:
         return self.models / model_id
 
@@ -82,3 +85,12 @@ def part_name(number: int) -> str:
     'part-00003.parquet'
     """
     return f"part-{number:05d}.parquet"
+
+
+def part_number(path: Path) -> int:
+    """What `part_name` was given.
+
+    >>> part_number(Path("S/frames/P16/part-00003.parquet"))
+    3
+    """
+    return int(path.stem.removeprefix("part-"))

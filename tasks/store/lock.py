@@ -10,11 +10,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from schemas.errors import StoreError, StoreLockedError
+from tasks.store.parts import remove_unfinished
 
 
 @contextmanager
 def writing(root: Path) -> Iterator[None]:
     """Hold the writer's lock of the store at `root`; re-entrant within a process, freed by the kernel when it dies.
+
+    Whoever gets it first removes the unfinished files of writers that died.
 
     Raises:
         StoreLockedError: another process holds it.
@@ -26,7 +29,11 @@ def writing(root: Path) -> Iterator[None]:
     with ExitStack() as held:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(root / ".lock", timeout=0, is_singleton=True, thread_local=False))
+            lock = FileLock(root / ".lock", timeout=0, is_singleton=True, thread_local=False)
+            is_first = not lock.is_locked
+            held.enter_context(lock)
+            if is_first:
+                remove_unfinished(root)
             owner.write_text(f"{os.getpid()}\n", encoding="utf-8")
         except Timeout as error:
             pid = owner.read_text(encoding="utf-8").strip() if owner.exists() else "unknown"

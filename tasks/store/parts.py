@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from schemas.errors import SchemaVersionError, StoreError
 from schemas.tables import SCHEMA_VERSION
 
 _PREFIX = "affectflow."
+_UNFINISHED = re.compile(r"\.tmp-[0-9a-f]{8}-")
 _COMPRESSION_LEVEL = 1  # chips shrink to 0.73-0.80 of raw at levels 1 to 3 alike
 
 
@@ -84,6 +86,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise StoreError(
             f"{path}: cannot be written ({error}); free space or fix the permissions, then run again"
         ) from error
+
+
+def remove_unfinished(root: Path) -> None:
+    """Remove what dead writers have left anywhere below `root`. Only for whoever may write there, before they do."""
+    for path in root.rglob(".tmp-*"):
+        if _UNFINISHED.match(path.name):
+            remove(path)
 
 
 def remove(path: Path) -> None:

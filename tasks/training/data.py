@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,28 +190,44 @@ def read_features(path: Path) -> FeatureSequence:
     )
 
 
-def feature_statistics(sequences: Sequence[FeatureSequence]) -> tuple[torch.Tensor, torch.Tensor]:
+def feature_statistics(sequences: Iterable[FeatureSequence]) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of each feature over the frames with a face, `[300]` each, in float64 sums.
 
-    A feature that never varies gets standard deviation 1.
+    A feature that never varies gets standard deviation 1. The sequences are gone through twice, one at a time.
     """
-    rows = [sequence.features[sequence.valid] for sequence in sequences]
-    count = sum(len(part) for part in rows)
+    count, total = 0, torch.zeros(1, dtype=torch.float64)
+    for sequence in sequences:
+        count += int(sequence.valid.sum())
+        total = total + sequence.features[sequence.valid].double().sum(dim=0)
     if count == 0:
         raise TrainingError("no training frame has a face: nothing to standardise features on")
-    mean = sum(part.double().sum(dim=0) for part in rows) / count
-    variance = sum((part.double() - mean).square().sum(dim=0) for part in rows) / count
-    std = torch.as_tensor(variance).sqrt()
-    return torch.as_tensor(mean).float(), torch.where(std > 1e-8, std, 1.0).float()
+    mean = total / count
+    squares = torch.zeros_like(total)
+    for sequence in sequences:
+        squares = squares + (sequence.features[sequence.valid].double() - mean).square().sum(dim=0)
+    std = (squares / count).sqrt()
+    return mean.float(), torch.where(std > 1e-8, std, 1.0).float()
+
+
+class StoredSequences:
+    """The features of several recordings, read anew each time they are gone through: one at a time is in memory."""
+
+    def __init__(self, store: Store, recording_ids: Sequence[str], *, features_model_id: str) -> None:
+        self._paths = [store.features(features_model_id, recording_id) for recording_id in recording_ids]
+
+    def __iter__(self) -> Iterator[FeatureSequence]:
+        for path in self._paths:
+            yield read_features(path)
+            pa.default_memory_pool().release_unused()  # what decoding took would stay taken
 
 
 def load_sequences(
     store: Store, recording_ids: Sequence[str], raters: Sequence[str], settings: RnnTraining, *, features_model_id: str
-) -> tuple[list[FeatureSequence], list[torch.Tensor]]:
+) -> tuple[StoredSequences, list[torch.Tensor]]:
     """Features and labels `[time, rater]` of one partition, recording by recording."""
-    sequences, labels = [], []
-    for recording_id, rated in rated_by(recording_ids, swapped=settings.swap_ratings).items():
-        sequence = read_features(store.features(features_model_id, recording_id))
-        sequences.append(sequence)
-        labels.append(torch.from_numpy(frame_labels(store, rated, sequence.times, raters, settings)))
-    return sequences, labels
+    owners = rated_by(recording_ids, swapped=settings.swap_ratings)
+    labels = []
+    for recording_id, rated in owners.items():
+        times = read_table(store.features(features_model_id, recording_id), FEATURES, ["time_seconds"])["time_seconds"]
+        labels.append(torch.from_numpy(frame_labels(store, rated, times.to_numpy(), raters, settings)))
+    return StoredSequences(store, list(owners), features_model_id=features_model_id), labels

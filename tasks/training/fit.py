@@ -32,13 +32,14 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class FitData:
     """What the loop needs of the data.
 
-    `batches(epoch)` yields inputs and labels `[batch, ..., rater]` of one epoch (0-based) in its own order;
-    `dev_ccc()` scores the network as it stands.
+    `batches(epoch)` yields inputs and labels `[batch, ..., rater]` of one epoch (0-based) in its own order, each batch
+    valid until the next; `dev_ccc()` scores the network as it stands; `loss(predictions, labels)` is what falls.
     """
 
     batches: Callable[[int], Iterator[Batch]]
     batches_per_epoch: int
     dev_ccc: Callable[[], float]
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = masked_mse
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
@@ -119,7 +120,7 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(settings.precision, inputs.device):
             predictions = network(inputs)
-        loss = masked_mse(predictions.float(), labels)
+        loss = data.loss(predictions.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)

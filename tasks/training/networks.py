@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from models.khorrami import KhorramiCNN, KhorramiRNN
+from models.khorrami import KhorramiCNN
+from models.recurrent import RecurrentNetwork
 from schemas.cards import ModelCard
 from schemas.errors import StoreError
 from schemas.settings import CnnTraining, RnnTraining
@@ -33,15 +34,19 @@ def build_cnn(settings: CnnTraining, num_outputs: int) -> KhorramiCNN:
     )
 
 
-def build_rnn(settings: RnnTraining, num_outputs: int) -> KhorramiRNN:
+def build_rnn(settings: RnnTraining, num_outputs: int) -> RecurrentNetwork:
     """The RNN that the settings describe, with weights drawn from torch's global state."""
     network = settings.network
-    return KhorramiRNN(
+    return RecurrentNetwork(
         num_outputs=num_outputs,
         num_features=NUM_FEATURES,
         hidden_sizes=network.hidden_sizes,
+        cell=network.cell,
         nonlinearity=network.nonlinearity,
+        bidirectional=network.bidirectional,
         identity_start=network.identity_start,
+        pool_features=network.pool_features,
+        pool_outputs=network.pool_outputs,
     )
 
 
@@ -50,9 +55,9 @@ def load_cnn(store: Store, card: ModelCard) -> KhorramiCNN:
     return cast(KhorramiCNN, _load(store, card, build_cnn(CnnTraining(**card.settings), len(card.raters))))
 
 
-def load_rnn(store: Store, card: ModelCard) -> KhorramiRNN:
+def load_rnn(store: Store, card: ModelCard) -> RecurrentNetwork:
     """A trained RNN, on the CPU, ready to evaluate. Raises StoreError if its weights are damaged."""
-    return cast(KhorramiRNN, _load(store, card, build_rnn(RnnTraining(**card.settings), len(card.raters))))
+    return cast(RecurrentNetwork, _load(store, card, build_rnn(RnnTraining(**card.settings), len(card.raters))))
 
 
 def weights_bytes(network: nn.Module) -> bytes:

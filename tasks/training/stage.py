@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from models.chips import augment
-from models.khorrami import KhorramiCNN, KhorramiRNN
+from models.khorrami import KhorramiCNN
+from models.losses import masked_ccc_loss, masked_epsilon_insensitive, masked_mse
 from models.metrics import mean_ccc
+from models.recurrent import RecurrentNetwork
 from models.windows import WindowedSequences, hold_last_valid
 from schemas.cards import EpochRecord, ModelCard
 from schemas.errors import TrainingError
@@ -137,35 +139,49 @@ def _train_rnn(
     mean, std = feature_statistics(sequences)
     network.feature_mean.copy_(mean)
     network.feature_std.copy_(std)
-    prepared = [
-        network.standardise(hold_last_valid(s.features, s.valid, start=mean).to(device)).cpu() for s in sequences
-    ]
-    windows = WindowedSequences(prepared, labels, window=settings.network.window, stride=settings.window_stride)
+    window = settings.network.window
+    windows = WindowedSequences(
+        (
+            (network.prepare(hold_last_valid(s.features, s.valid, start=mean).to(device)), values)
+            for s, values in zip(sequences, labels, strict=True)
+        ),
+        [len(values) for values in labels],
+        window=window,
+        stride=settings.window_stride,
+        lookahead=network.lookahead(window),
+        device=device,
+    )
     dev_sequences, dev_labels = load_sequences(store, inputs.dev, raters, settings, features_model_id=features_model_id)
     dev = [hold_last_valid(s.features, s.valid, start=mean) for s in dev_sequences]
     data = FitData(
-        batches=functools.partial(_window_batches, windows, settings, device),
+        batches=functools.partial(_window_batches, windows, settings),
         batches_per_epoch=-(-len(windows) // settings.batch_size),
-        dev_ccc=functools.partial(_rnn_dev_ccc, network, dev, dev_labels, settings.network.window),
+        dev_ccc=functools.partial(_rnn_dev_ccc, network, dev, dev_labels, window),
+        loss=_loss(settings),
     )
     history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"train {settings.name}")
     return network, history
 
 
-def _window_batches(
-    windows: WindowedSequences, settings: RnnTraining, device: torch.device, epoch: int
-) -> Iterator[Batch]:
+def _loss(settings: RnnTraining) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    if settings.loss == "epsilon-insensitive":
+        return functools.partial(masked_epsilon_insensitive, epsilon=settings.epsilon)
+    return masked_ccc_loss if settings.loss == "ccc" else masked_mse
+
+
+def _window_batches(windows: WindowedSequences, settings: RnnTraining, epoch: int) -> Iterator[Batch]:
     order = torch.randperm(len(windows), generator=epoch_generator(settings.seed, epoch))
     for start in range(0, len(order), settings.batch_size):
         picked = order[start : start + settings.batch_size]
         features, labels = windows.batch(picked)
         if settings.network.loss_steps == "last":
-            labels = torch.cat([torch.full_like(labels[:, :-1], float("nan")), labels[:, -1:]], dim=1)
-        yield features.to(device), labels.to(device)
+            wanted = labels[:, windows.target].clone()
+            labels.fill_(float("nan"))[:, windows.target] = wanted
+        yield features, labels
 
 
 def _rnn_dev_ccc(
-    network: KhorramiRNN, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], window: int
+    network: RecurrentNetwork, features: Sequence[torch.Tensor], labels: Sequence[torch.Tensor], window: int
 ) -> float:
     found = [network.predict_sequence(sequence, window=window) for sequence in features]
     return _score(torch.cat(found), torch.cat(list(labels)))

@@ -177,7 +177,16 @@ def test_the_worker_starts_no_server_of_its_own(night: Night) -> None:
 
 
 def test_the_other_stages_are_deployed_under_the_names_of_their_commands(night: Night) -> None:
-    assert set(night.deployments) == {"nightly", "ingest", "faces", "train", "features", "predict", "evaluate"}
+    assert set(night.deployments) == {
+        "nightly",
+        "ingest",
+        "faces",
+        "train",
+        "train-expression",
+        "features",
+        "predict",
+        "evaluate",
+    }
     for deployment in night.deployments.values():
         assert deployment["description"]
         assert "affectflow" in deployment["tags"]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models.khorrami import KhorramiCNN, KhorramiRNN
+from models.khorrami import KhorramiCNN
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -107,80 +107,3 @@ def test_dropout_is_on_the_pooled_values_while_training() -> None:
     assert 0.4 * positive < int(dropped.sum()) < 0.6 * positive
     kept = trained != 0
     torch.testing.assert_close(trained[kept], 2 * evaluated[kept])
-
-
-def recurrence(network: KhorramiRNN, windows: FloatArray, nonlinearity: str) -> FloatArray:
-    """h_t = f(W x_t + b + U h_{t-1} + c), layer upon layer, from zero; y_t = V h_t + d at every step."""
-    state = {name: value.double().numpy() for name, value in network.state_dict().items()}
-
-    def activation(x: FloatArray) -> FloatArray:
-        found: FloatArray = np.tanh(x) if nonlinearity == "tanh" else np.maximum(x, 0)
-        return found
-
-    outputs = []
-    for window in windows:
-        sequence = list(window)
-        for layer in range(len(network.layers)):
-            w, u = state[f"layers.{layer}.weight_ih_l0"], state[f"layers.{layer}.weight_hh_l0"]
-            b = state[f"layers.{layer}.bias_ih_l0"] + state[f"layers.{layer}.bias_hh_l0"]
-            h = np.zeros(len(u))
-            for step, x in enumerate(sequence):
-                h = activation(w @ x + b + u @ h)
-                sequence[step] = h
-        outputs.append([state["head.weight"] @ h + state["head.bias"] for h in sequence])
-    return np.array(outputs)
-
-
-@pytest.mark.parametrize("hidden", [(20,), (100, 100, 50)])
-@pytest.mark.parametrize("nonlinearity", ["relu", "tanh"])
-def test_the_rnn_is_its_recurrence(hidden: tuple[int, ...], nonlinearity: str) -> None:
-    torch.manual_seed(3)
-    network = KhorramiRNN(num_outputs=6, hidden_sizes=hidden, nonlinearity=nonlinearity).double()
-    for parameter in network.parameters():  # larger than at the start, so that every term counts
-        nn.init.normal_(parameter, 0, 0.08)
-    windows = torch.randn(2, 7, 300, dtype=torch.float64)
-    with torch.inference_mode():
-        found = network(windows)
-    assert found.shape == (2, 7, 6)
-    np.testing.assert_allclose(found.numpy(), recurrence(network, windows.numpy(), nonlinearity), rtol=1e-9, atol=1e-10)
-
-
-def test_the_rnn_starts_as_lasagne_does() -> None:
-    torch.manual_seed(0)
-    network = KhorramiRNN(num_outputs=6, hidden_sizes=(100, 100, 50))
-    assert [tuple(p.shape) for p in network.layers.parameters() if p.ndim == 2] == [
-        (100, 300), (100, 100), (100, 100), (100, 100), (50, 100), (50, 50),
-    ]  # fmt: skip
-    for name, parameter in network.layers.named_parameters():
-        if "bias" in name:
-            assert (parameter == 0).all(), name
-        else:
-            assert 0.0095 < float(parameter.detach().abs().max()) <= 0.01, name
-            assert abs(float(parameter.detach().mean())) < 0.001
-    assert (network.head.bias == 0).all()
-    bound = math.sqrt(6 / (50 + 6))
-    assert 0.9 * bound < float(network.head.weight.detach().abs().max()) <= bound
-    identity = KhorramiRNN(num_outputs=1, hidden_sizes=(10,), identity_start=True)
-    recurrent = dict(identity.layers.named_parameters())["0.weight_hh_l0"]
-    assert torch.equal(recurrent, torch.eye(10))
-
-
-@pytest.mark.parametrize("length", [1, 5, 40, 700])
-@pytest.mark.parametrize("window", [1, 9])
-def test_sequences_are_predicted_window_by_window(length: int, window: int) -> None:
-    torch.manual_seed(length)
-    network = KhorramiRNN(num_outputs=3, num_features=5, hidden_sizes=(8,), nonlinearity="tanh")
-    for parameter in network.parameters():
-        nn.init.normal_(parameter, 0, 0.3)
-    network.feature_mean.copy_(torch.randn(5))
-    network.feature_std.copy_(torch.rand(5) + 0.5)
-    features = torch.randn(length, 5)
-    with torch.inference_mode():
-        found = network.predict_sequence(features, window=window)
-    standard = ((features - network.feature_mean) / network.feature_std).double().numpy()
-    windows = np.stack([
-        np.stack([standard[max(step, 0)] for step in range(end - window + 1, end + 1)]) for end in range(length)
-    ])  # fmt: skip
-    expected = recurrence(network, windows, "tanh")[:, -1]
-    assert found.shape == (length, 3)
-    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)

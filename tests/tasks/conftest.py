@@ -183,6 +183,7 @@ def recording_of(fake: Fake) -> Recording:
         height=48,
         rotation=0,
         pixel_aspect=1.0,
+        colour_matrix=None,
         num_frames=fake.num_frames,
         frame_rate_nominal=25.0,
         video_start_seconds=0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from schemas.errors import SourceError, StoreError
 from schemas.settings import FacesSettings, IngestSettings
 from schemas.tables import frames_schema
 from tasks.faces.plan import frames_key, is_complete
+from tasks.faces.pool import worker_pool
 from tasks.faces.stage import extract_faces
 from tasks.faces.supervisor import extract_recording
 from tasks.ingest.probe import VideoProbe, probe_video
@@ -23,22 +24,34 @@ from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 from tasks.store.parts import read_table
 
-from .conftest import Films, Ingested, Ingester
+from .conftest import Ingested, Ingester, write_portrait
 
-SETTINGS = FacesSettings(segment_frames=50, workers=2)
-NUM_FRAMES = 130
+SETTINGS = FacesSettings(segment_frames=25, workers=1)
+NUM_FRAMES = 30
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_portrait(tmp_path_factory.mktemp("film") / "short.mp4", list(range(NUM_FRAMES)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers() -> Iterator[None]:
+    """Workers stay from one test to the next: their start takes longer than the work."""
+    with worker_pool():
+        yield
 
 
 @pytest.fixture
-def made(films: Films, ingested: Ingester, tmp_path: Path) -> Ingested:
+def made(film: Path, ingested: Ingester, tmp_path: Path) -> Ingested:
     """A recording whose file may be changed."""
     path = tmp_path / "copy.mp4"
-    path.write_bytes(films.portrait().read_bytes())
+    path.write_bytes(film.read_bytes())
     return ingested(A=path)
 
 
 def extract(made: Ingested) -> int:
-    return extract_faces(made.store, made.recordings["A"], SETTINGS, workers=2).num_frames
+    return extract_faces(made.store, made.recordings["A"], SETTINGS, workers=1).num_frames
 
 
 def video(made: Ingested) -> Path:
@@ -116,7 +129,7 @@ def test_a_file_that_goes_away_keeps_what_was_read_of_it(made: Ingested, monkeyp
     with pytest.raises(SourceError, match=r"cannot be read .No such file"):
         extract(made)
     stamps = {path: path.stat().st_mtime_ns for path in made.store.frames("A").iterdir()}
-    assert len(stamps) == 3
+    assert len(stamps) == 2
     with pytest.raises(SourceError, match="bring the file or its disk back"):
         check_source(made.recordings["A"])
     monkeypatch.undo()
@@ -170,11 +183,9 @@ def test_a_damaged_part_is_named(made: Ingested) -> None:
     assert rows(made.store) == NUM_FRAMES
 
 
-def test_a_video_that_changes_while_it_is_ingested(
-    films: Films, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_video_that_changes_while_it_is_ingested(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, store = tmp_path / "copy.mp4", Store(tmp_path / "store")
-    path.write_bytes(films.portrait().read_bytes())
+    path.write_bytes(film.read_bytes())
     (tmp_path / "manifest.csv").write_text(
         "recording,subject,video,ratings,partition,scale\nA,s,copy.mp4,,,\n", encoding="utf-8"
     )

@@ -283,6 +283,19 @@ def test_streams_that_cannot_be_sought_are_whole(
     assert sum(table["face_valid"].to_pylist()) >= 0.95 * (NUM_FRAMES - len(FACELESS))
 
 
+def test_a_stream_in_one_stretch_goes_on_where_it_was(ingested: Ingester, films: Films, tmp_path: Path) -> None:
+    path = run_ffmpeg("-i", films.portrait(), "-c:v", "libx264", "-g", "20", tmp_path / "whole.ts")
+    made = ingested(A=path)
+    extract(made)
+    parts = sorted(made.store.frames("A").iterdir())
+    assert len(parts) == 3
+    expected, kept = frames(made), parts[0].stat().st_mtime_ns
+    parts[1].unlink()
+    extract(made)
+    assert frames(made).equals(expected)
+    assert parts[0].stat().st_mtime_ns == kept
+
+
 def _reindex(made: Ingested, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
     path = made.store.index("A")
     table, told = read_table(path, INDEX), read_provenance(path)

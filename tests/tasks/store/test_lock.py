@@ -107,3 +107,23 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     for root in (tmp_path / "file", tmp_path / "file" / "store"):
         with pytest.raises(StoreError, match=r"file.*cannot be written"), writing(root):
             raise AssertionError("written")
+
+
+def test_the_first_to_enter_removes_what_dead_writers_left(tmp_path: Path) -> None:
+    left = tmp_path / "frames" / "A" / ".tmp-0badcafe-part-00000.parquet.tmp"
+    other = tmp_path / ".tmp-mine"
+    left.parent.mkdir(parents=True)
+    for path in (left, other):
+        path.touch()
+    with writing(tmp_path):
+        assert (left.exists(), other.exists()) == (False, True)
+        left.touch()
+        with writing(tmp_path):
+            assert left.exists()
+
+
+def test_a_store_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"st\xe9")
+    with pytest.raises(StoreError, match=r"st\\udce9: expected a path in UTF-8"), writing(root):
+        pass
+    assert not root.exists()

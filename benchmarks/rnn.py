@@ -1,0 +1,248 @@
+"""The recurrent networks: training on windows against the bare step, memory, and inference over a recording.
+
+    uv run benchmarks/rnn.py
+
+Everything is synthetic noise in the shape of RECOLA: 9 training and 9 development recordings of 7,500 frames with 300
+features and six raters; windows of 100 frames, batches of 128. Ratios are of one run, its halves taken in turn.
+
+- Training: `tasks.training.fit.fit` on windows against forward, backward, clipping and step alone, on batches that were
+  gathered before.
+- Memory: the peak of a process that trains from a store, beyond that of one with recordings of 300 frames: what grows
+  with the data. With the one batch that both hold, expected to be the features and at most two batches.
+- Inference: `predict_sequence` against one window at a time through `forward`, and the largest difference. torch hands
+  LSTMs, and these alone, to oneDNN, which takes a single window near the core's peak; what is left to gain is the first
+  layer's product with each frame, done once and not W times. So the target holds for tanh, ReLU and GRU.
+
+Time is the process's CPU time on one thread: other work on the machine counts little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from models.losses import masked_mse
+from models.recurrent import RecurrentNetwork
+from models.windows import WindowedSequences, repeat_ends
+from schemas.settings import RnnNetworkSettings, RnnTraining
+from schemas.tables import FEATURES, RATINGS
+from tasks.ingest.recordings import Recording
+from tasks.store.layout import Store
+from tasks.store.parts import Provenance, write_part
+from tasks.training.fit import Batch, FitData, fit
+from tasks.training.networks import build_rnn
+from tasks.training.stage import train_model
+
+FRAMES, SHORT, WIDTH, RATERS, RECORDINGS = 7500, 300, 300, 6, 9
+MODEL = "synthetic-cnn-00000000"
+LEAST_TRAINING, MOST_BATCHES, LEAST_INFERENCE, MOST_DIFFERENCE = 0.95, 2.0, 10.0, 1e-5
+NETWORKS = {
+    "ReLU 100": RnnNetworkSettings(),
+    "ReLU 100-100-50": RnnNetworkSettings(hidden_sizes=(100, 100, 50)),
+    "LSTM 64-64": RnnNetworkSettings(cell="lstm", hidden_sizes=(64, 64)),
+    "GRU 64": RnnNetworkSettings(cell="gru", hidden_sizes=(64,)),
+    "LSTM 64-64, both ways": RnnNetworkSettings(cell="lstm", hidden_sizes=(64, 64), bidirectional=True),
+}
+
+
+def settings_of(network: RnnNetworkSettings) -> RnnTraining:
+    """One epoch of every tenth window."""
+    return RnnTraining(name="bench", network=network, max_epochs=1, window_stride=10, device="cpu")
+
+
+def noise(seed: int, *shape: int) -> torch.Tensor:
+    """Standard normal."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def bare_step(network: nn.Module, optimizer: torch.optim.SGD, batch: Batch, clip_norm: float | None) -> float:
+    """Forward, backward, clipping and step."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = masked_mse(network(batch[0]), batch[1])
+    loss.backward()
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def training_ratio(network: RnnNetworkSettings, *, steps: int, rounds: int) -> tuple[float, float]:
+    """Milliseconds of a bare step, and bare over real, both medians over the rounds."""
+    settings = settings_of(network)
+    torch.manual_seed(0)
+    net = build_rnn(settings, RATERS)
+    lengths = [FRAMES] * 3
+    windows = WindowedSequences(
+        ((noise(r, FRAMES, WIDTH), noise(r + 50, FRAMES, RATERS)) for r in range(3)),
+        lengths,
+        window=network.window,
+        lookahead=net.lookahead(network.window),
+    )
+    order = torch.randperm(len(windows))[: steps * settings.batch_size].reshape(steps, -1)
+    resident = [tuple(part.clone() for part in windows.batch(picked)) for picked in order[:8]]
+    optimizer = torch.optim.SGD(net.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        return map(windows.batch, order)
+
+    data = FitData(batches=batches, batches_per_epoch=steps, dev_ccc=lambda: 0.0)
+    bare, real = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds + 1):
+            started = time.process_time()
+            for step in range(steps):
+                bare_step(net, optimizer, resident[step % len(resident)], settings.clip_norm)
+            middle = time.process_time()
+            fit(net, data, settings, checkpoint=Path(folder) / f"{number}.safetensors", label="rnn")
+            bare.append(middle - started)
+            real.append(time.process_time() - middle)
+    ratios = [b / r for b, r in zip(bare[1:], real[1:], strict=True)]  # the first round warms up
+    return 1000 * statistics.median(bare[1:]) / steps, statistics.median(ratios)
+
+
+def inference_ratio(network: RnnNetworkSettings, *, naive_frames: int, rounds: int) -> tuple[float, float, float]:
+    """Frames/s of `predict_sequence`, that over one window at a time, and the largest difference."""
+    torch.manual_seed(1)
+    net = build_rnn(settings_of(network), RATERS).eval()
+    scale_up(net)
+    features, window = noise(2, FRAMES, WIDTH), network.window
+    whole, naive = [], []
+    with torch.inference_mode():
+        ahead = net.lookahead(window)
+        padded = repeat_ends(net.prepare(features), before=window - 1 - ahead, after=ahead)
+        for _ in range(rounds):
+            started = time.process_time()
+            found = net.predict_sequence(features, window=window)
+            middle = time.process_time()
+            singly = [net(padded[None, t : t + window])[0, window - 1 - ahead] for t in range(naive_frames)]
+            whole.append((middle - started) / FRAMES)
+            naive.append((time.process_time() - middle) / naive_frames)
+    ratio = statistics.median(n / w for n, w in zip(naive, whole, strict=True))
+    difference = float((found[:naive_frames] - torch.stack(singly)).abs().max())
+    return 1 / statistics.median(whole), ratio, difference
+
+
+def scale_up(net: RecurrentNetwork) -> None:
+    """Weights large enough that every term shows in the output."""
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, 0, 0.08)
+
+
+def write_store(root: Path, frames: int) -> list[Recording]:
+    """Features and ratings of as many recordings as RECOLA has."""
+    store, found = Store(root), []
+    rng = np.random.default_rng(0)
+    times = np.arange(frames) * 0.04
+    for number in range(2 * RECORDINGS):
+        name = f"R{number}"
+        fields = dict.fromkeys(field.name for field in dataclasses.fields(Recording))
+        fields |= {"recording_id": name, "subject_id": name, "partition": "train" if number < RECORDINGS else "dev"}
+        found.append(Recording(**fields))
+        values = pa.array(rng.standard_normal(frames * WIDTH, dtype=np.float32))
+        columns = {
+            "recording_id": [name] * frames,
+            "model_id": [MODEL] * frames,
+            "frame_index": np.arange(frames, dtype=np.int32),
+            "time_seconds": times,
+            "face_valid": [True] * frames,
+            "feature": pa.FixedSizeListArray.from_arrays(values, WIDTH),
+        }
+        table = pa.table(columns).cast(FEATURES)
+        write_part(store.features(MODEL, name), table, Provenance(stage="features", stage_key=name))
+        rows = frames * RATERS
+        value = rng.uniform(-1, 1, rows)
+        columns = {
+            "recording_id": [name] * rows,
+            "dimension": ["valence"] * rows,
+            "rater": [f"F{rater}" for rater in range(RATERS) for _ in times],
+            "time_seconds": np.tile(times, RATERS),
+            "value": value,
+            "value_original": value,
+            "scale_min": np.full(rows, -1.0),
+            "scale_max": np.full(rows, 1.0),
+            "is_imputed": [False] * rows,
+        }
+        table = pa.table(columns).cast(RATINGS)
+        write_part(store.ratings(name), table, Provenance(stage="ratings", stage_key=name))
+    return found
+
+
+def child(root: Path) -> None:
+    """A whole training, then the peak of this process in MB (10^6 bytes)."""
+    torch.set_num_threads(1)
+    recordings = [Recording(**fields) for fields in json.loads((root / "recordings.json").read_text("utf-8"))]
+    train_model(Store(root), recordings, settings_of(RnnNetworkSettings()), features_model_id=MODEL)
+    status = Path("/proc/self/status").read_text("utf-8")  # ru_maxrss would start at the parent's
+    print(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
+
+
+def extra_batches() -> tuple[float, float]:
+    """Peak of RECOLA's size beyond that of short recordings, MB, and what of it is not features, in batches."""
+    batch = 128 * 100 * WIDTH * 4 / 1e6
+    peaks = {}
+    for frames in (SHORT, FRAMES):
+        with tempfile.TemporaryDirectory() as folder:
+            rows = [dataclasses.asdict(recording) for recording in write_store(Path(folder), frames)]
+            (Path(folder) / "recordings.json").write_text(json.dumps(rows), encoding="utf-8")
+            command = [sys.executable, __file__, "--child", folder]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            peaks[frames] = float(done.stdout.splitlines()[-1])
+    beyond = peaks[FRAMES] - peaks[SHORT]
+    features = 2 * RECORDINGS * (FRAMES - SHORT) * WIDTH * 4 / 1e6
+    return beyond, (beyond - features) / batch + 1
+
+
+def main() -> None:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=30, help="training steps of a round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each pair")
+    parser.add_argument("--naive-frames", type=int, default=200, help="frames predicted one window at a time")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.child)
+        return
+    torch.set_num_threads(1)
+    table = Table(title="Recurrent networks, one CPU thread, windows of 100 frames", title_justify="left")
+    table.add_column("network")
+    for heading in ("bare step, ms", "training / bare", "frames/s", "inference / naive", "difference"):
+        table.add_column(heading, justify="right")
+    failed = []
+    for name, network in NETWORKS.items():
+        step, training = training_ratio(network, steps=arguments.steps, rounds=arguments.rounds)
+        rate, inference, difference = inference_ratio(
+            network, naive_frames=arguments.naive_frames, rounds=arguments.rounds
+        )
+        table.add_row(name, f"{step:.1f}", f"{training:.3f}", f"{rate:,.0f}", f"{inference:.1f}", f"{difference:.1e}")
+        slow = inference < LEAST_INFERENCE and network.cell != "lstm"
+        if training < LEAST_TRAINING or slow or difference > MOST_DIFFERENCE:
+            failed.append(name)
+    beyond, batches = extra_batches()
+    console = Console(width=120)
+    console.print(table)
+    console.print(f"memory: {beyond:.0f} MB beyond short recordings; in all the features + {batches:.2f} batches")
+    if batches > MOST_BATCHES:
+        failed.append("memory")
+    for name in failed:
+        console.print(f"falls short: {name}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The training loop: epochs over *fit*, a score on *choice* after each, checkpoints, early stopping.
+
+Chance is drawn from (seed, epoch) alone, so a training that was killed goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from schemas.cards import ExpressionEpoch
+from schemas.errors import TrainingError
+from schemas.expressions import ExpressionTraining
+from tasks.expression.checkpoint import read_checkpoint, write_checkpoint
+from tasks.expression.schedule import learning_rate
+from tasks.progress import Bar, track
+from tasks.training.devices import mixed_precision
+
+CHECKPOINT_SECONDS = 30.0
+"""Least time between two checkpoints: an epoch of a small network on a GPU is shorter than writing one."""
+
+_GLANCE_SECONDS = 0.5  # between looks at the loss: on a GPU each one waits for all work under way
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitData:
+    """What the loop needs of the data.
+
+    `batches(epoch)` yields pictures and targets `[batch, class]` of one epoch (0-based); `choice(network)` gives loss
+    and accuracy on *choice*; `class_weights` is `[class]`, or None.
+    """
+
+    batches: Callable[[int], Iterator[Batch]]
+    batches_per_epoch: int
+    batch_size: int
+    choice: Callable[[nn.Module], tuple[float, float]]
+    class_weights: torch.Tensor | None
+
+
+@dataclass(kw_only=True)
+class Trained:
+    """A training under way: everything that a checkpoint holds."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    best: dict[str, torch.Tensor]
+    history: list[ExpressionEpoch] = field(default_factory=list)
+
+    @property
+    def scored(self) -> nn.Module:
+        """What is scored and kept: the average of the weights where one is made, else the network."""
+        module: nn.Module = self.network if self.average is None else self.average.module
+        return module
+
+
+def fit(
+    network: nn.Module, data: FitData, settings: ExpressionTraining, *, seed: int, checkpoint: Path, label: str
+) -> tuple[ExpressionEpoch, ...]:
+    """Train until *choice* accuracy has not risen for `patience` epochs; leave the best epoch's weights in `network`.
+
+    Args:
+        network: on its device.
+        data: batches and the score that selects.
+        settings: rates, epochs.
+        seed: of this run.
+        checkpoint: a safetensors file, written now and then and resumed from if it exists.
+        label: for the progress bar.
+
+    Returns: one record for each epoch.
+
+    Raises:
+        TrainingError: the loss is no longer a number.
+    """
+    state = Trained(
+        network=network,
+        optimizer=make_optimizer(network, settings),
+        average=_averaging(network, settings.average_decay),
+        best=_copy(network),
+    )
+    state.history = read_checkpoint(checkpoint, state)
+    images = data.batches_per_epoch * data.batch_size
+    written = time.monotonic()
+    with track(label, settings.max_epochs * images, "images", done=len(state.history) * images) as bar:
+        while not (finished := _is_over(state.history, settings)):
+            record = _epoch(state, data, settings, seed=seed, bar=bar)
+            if not state.history or record.choice_accuracy > max(past.choice_accuracy for past in state.history):
+                state.best = _copy(state.scored)
+            state.history.append(record)
+            finished = _is_over(state.history, settings)
+            if finished or time.monotonic() - written >= CHECKPOINT_SECONDS:
+                write_checkpoint(checkpoint, state)
+                written = time.monotonic()
+            bar.advance(0, f"loss {record.train_loss:.3f} choice {100 * record.choice_accuracy:.2f} %")
+    network.load_state_dict(state.best)
+    network.eval()
+    return tuple(state.history)
+
+
+def best_epoch(history: tuple[ExpressionEpoch, ...]) -> ExpressionEpoch:
+    """The epoch whose weights are kept: the first with the highest accuracy on *choice*."""
+    return max(history, key=lambda record: (record.choice_accuracy, -record.epoch))
+
+
+def make_optimizer(network: nn.Module, settings: ExpressionTraining) -> torch.optim.Optimizer:
+    """The optimiser that the settings name."""
+    parameters, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        momentum = settings.momentum
+        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=rate, weight_decay=decay)
+
+
+def _averaging(network: nn.Module, decay: float | None) -> AveragedModel | None:
+    if decay is None:
+        return None
+    averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+
+
+def _is_over(history: list[ExpressionEpoch], settings: ExpressionTraining) -> bool:
+    if len(history) >= settings.max_epochs:
+        return True
+    if settings.patience is None or not history:
+        return False
+    return len(history) - 1 - best_epoch(tuple(history)).epoch >= settings.patience
+
+
+def _epoch(state: Trained, data: FitData, settings: ExpressionTraining, *, seed: int, bar: Bar) -> ExpressionEpoch:
+    """Train one epoch, then score."""
+    epoch = len(state.history)
+    accuracies = [record.choice_accuracy for record in state.history]
+    started = glanced = time.monotonic()
+    torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
+    state.network.train()
+    loss_sum, num_right, num_seen, rate = torch.zeros(()), torch.zeros(()), 0, 0.0
+    for number, (images, targets) in enumerate(data.batches(epoch)):
+        step = epoch * data.batches_per_epoch + number
+        rate = learning_rate(settings, step=step, steps_per_epoch=data.batches_per_epoch, accuracies=accuracies)
+        loss, right = _step(state, images, targets, data.class_weights, settings, rate)
+        loss_sum, num_right = loss_sum.to(loss.device) + loss * len(images), num_right.to(right.device) + right
+        num_seen += len(images)
+        note = ""
+        if time.monotonic() - glanced >= _GLANCE_SECONDS:
+            glanced = time.monotonic()
+            note = f"loss {_finite(loss_sum, settings, epoch) / num_seen:.3f} train {100 * num_right / num_seen:.1f} %"
+        bar.advance(len(images), note)
+    mean_loss = _finite(loss_sum, settings, epoch) / num_seen
+    trained = time.monotonic()
+    state.scored.eval()
+    choice_loss, choice_accuracy = data.choice(state.scored)
+    return ExpressionEpoch(
+        epoch=epoch,
+        train_loss=mean_loss,
+        train_accuracy=float(num_right) / num_seen,
+        choice_loss=choice_loss,
+        choice_accuracy=choice_accuracy,
+        learning_rate=rate,
+        seconds=round(time.monotonic() - started, 3),
+        images_per_second=round(num_seen / (trained - started), 1),
+    )
+
+
+def _step(
+    state: Trained,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    weights: torch.Tensor | None,
+    settings: ExpressionTraining,
+    rate: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One update; the batch's mean loss and how many were right, still on the device."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.optimizer.zero_grad(set_to_none=True)
+    with mixed_precision(settings.precision, images.device):
+        logits = state.network(images)
+    loss = F.cross_entropy(logits.float(), targets, weight=weights, label_smoothing=settings.label_smoothing)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if settings.clip_norm is not None:
+        nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_norm)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update_parameters(state.network)
+    return loss.detach(), (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
+
+
+def _finite(loss_sum: torch.Tensor, settings: ExpressionTraining, epoch: int) -> float:
+    value = float(loss_sum)
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"{settings.name}: the loss became {value} in epoch {epoch}; lower learning_rate "
+            f"({settings.learning_rate}) or set clip_norm ({settings.clip_norm})"
+        )
+    return value
+
+
+def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

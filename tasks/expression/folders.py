@@ -1,0 +1,89 @@
+"""Pictures in class folders: `train/<class>/*.png` and `test/<class>/*.png`, such as FER2013's third public form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from schemas.errors import DatasetError
+from schemas.expressions import FER2013_CLASSES, FOLDER_NAMES
+from tasks.expression.faces import FaceRow, Picture, Split, listing_sha256
+from tasks.expression.fer2013 import NAME, TERMS
+
+FOLDER_SPLITS: dict[str, Split] = {
+    "train": "training",
+    "training": "training",
+    "publictest": "public_test",
+    "privatetest": "private_test",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""Names of split folders, in lower case. FER2013's `test` holds PublicTest and PrivateTest together."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+class ClassFolders:
+    """A folder of split folders of class folders of pictures, all of one size, gray.
+
+    Rows are places in the sorted list of files.
+
+    Raises:
+        DatasetError: there is no training folder, a class folder has an unknown name, or a picture cannot be read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.name, self.terms = NAME, TERMS
+        self.classes: tuple[str, ...] = FER2013_CLASSES
+        self._files = list(_labelled_files(root))
+        if not any(split == "training" for _, split, _ in self._files):
+            raise DatasetError(f"{root}: expected pictures in train/<class>/, found none ({', '.join(SUFFIXES)})")
+        self.sha256 = {f"{root.name}/": listing_sha256(root, [path for path, _, _ in self._files])}
+        height, width = read_picture(self._files[0][0], "L").shape[:2]
+        self.picture_shape = (height, width, 1)
+        self.expected = len(self._files)
+
+    def faces(self) -> Iterator[tuple[FaceRow, Picture]]:
+        """Every picture, by path."""
+        for row, (path, split, label) in enumerate(self._files):
+            picture = read_picture(path, "L")
+            if picture.shape != self.picture_shape:
+                height, width = self.picture_shape[:2]
+                raise DatasetError(
+                    f"{path}: expected {width}x{height} like {self._files[0][0].name}, "
+                    f"found {picture.shape[1]}x{picture.shape[0]}"
+                )
+            yield FaceRow(row, split, label), picture
+
+
+def read_picture(path: Path, mode: str) -> Picture:
+    """A picture file, `[height, width, channel]`; mode `L` is gray, `RGB` colour. Raises DatasetError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert(mode), dtype=np.uint8)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path}: expected a picture ({error})") from error
+    return pixels[:, :, None] if mode == "L" else pixels
+
+
+def _labelled_files(root: Path) -> Iterator[tuple[Path, Split, str]]:
+    for split_folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        split = FOLDER_SPLITS.get(split_folder.name.lower())
+        if split is None:
+            continue
+        for folder in sorted(path for path in split_folder.iterdir() if path.is_dir()):
+            label = FOLDER_NAMES.get(folder.name.lower())
+            if label not in FER2013_CLASSES:
+                raise DatasetError(
+                    f"{folder}: expected a folder named after a class ({', '.join(FER2013_CLASSES)}), "
+                    f"found {folder.name!r}"
+                )
+            for path in sorted(folder.iterdir()):
+                if path.suffix.lower() in SUFFIXES:
+                    yield path, split, label

@@ -1,0 +1,58 @@
+"""Networks that name expressions, from settings and from model folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load
+
+from models import registry
+from models.blocks import FaceNetwork
+from schemas.cards import ExpressionCard
+from schemas.errors import StoreError
+from schemas.expressions import ExpressionNetwork
+from tasks.expression.plan import read_expression_card
+from tasks.store.cards import WEIGHTS_FILE
+from tasks.training.networks import weights_sha256
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """What a network reads: `[batch, channels, size, size]`."""
+
+    size: int
+    channels: int
+
+
+def input_shape(network: ExpressionNetwork) -> InputShape:
+    """The input of a network: the registry's, or what the options say. Raises SettingsError for an unknown name."""
+    facts = registry.entry(network.name)
+    wanted: dict[str, Any] = {"input_size": facts.input_size, "channels": facts.channels, **network.options}
+    return InputShape(int(wanted["input_size"]), int(wanted["channels"]))
+
+
+def build_network(network: ExpressionNetwork, num_classes: int) -> FaceNetwork:
+    """The network with one output per class, with weights drawn from torch's global state."""
+    return registry.build(network.name, num_outputs=num_classes, **network.options)
+
+
+def load_expression(folder: Path) -> tuple[FaceNetwork, ExpressionCard]:
+    """A trained network, on the CPU, ready to evaluate, and its card. Raises StoreError if something is damaged.
+
+    Args:
+        folder: holds `model.safetensors` and `card.json`.
+    """
+    card = read_expression_card(folder)
+    path = folder / WEIGHTS_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error}); train the model again") from error
+    if (found := weights_sha256(data)) != card.weights_sha256:
+        raise StoreError(f"{path}: sha256 {found[:8]}, expected {card.weights_sha256[:8]}; train the model again")
+    network = build_network(ExpressionNetwork(name=card.network, options=card.network_options), len(card.classes))
+    network.load_state_dict(load(data))
+    network.eval().requires_grad_(False)
+    return network, card

@@ -1,0 +1,227 @@
+"""The report of a training: one HTML page that fetches nothing."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import torch
+
+from models.classification import recalls, reliability
+from models.image_augmentation import resized
+from models.saliency import saliency
+from schemas.cards import ExpressionCard, ExpressionScore
+from tasks.expression import curves
+from tasks.expression.networks import load_expression
+from tasks.expression.pictures import face_uri, heat_uri
+from tasks.expression.plan import predictions_path
+from tasks.expression.prepare import Prepared
+from tasks.report import words
+from tasks.store.parts import code_version, write_text
+
+MISTAKES_SHOWN = 24
+
+LIMITS = (
+    "A prediction names the expression that annotators would probably have chosen for a still picture. It is no "
+    "reading of what a person feels, and no basis for a decision about anyone.",
+    "The labels are those of one annotator or of a search word, and people disagree about many of these faces: an "
+    "accuracy of 100 % is neither possible nor meaningful.",
+    "Faces found by web search over-represent acted expressions and some groups of people. Accuracy differs between "
+    "groups of people, and this page does not say how.",
+    "Scores on choice selected the epoch, and perhaps the recipe: they are no results.",
+)
+
+_SPLIT_WORDS = {"choice": "choice: a part of Training, selected on", "public_test": "PublicTest"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Predictions of all runs on the split that the page draws: `[face]` positions, `[run, face, class]`."""
+
+    split: str
+    positions: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its words."""
+
+    uri: str
+    title: str
+    caption: str
+
+
+def write_report(target: Path, cards: Sequence[ExpressionCard], prepared: Prepared, *, models: Path) -> None:
+    """Write the page of a run.
+
+    Args:
+        target: the HTML file.
+        cards: of its models, at least one.
+        prepared: the data they were trained and scored on.
+        models: folder of the models' folders.
+    """
+    import jinja2
+
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([here, Path(words.__file__).parent]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=words.number, count=words.count, percent=percent)
+    page = environment.get_template("expression.html.j2").render(_content(cards, prepared, models))
+    write_text(target, page)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A share for people.
+
+    >>> percent(0.6555, 2), percent(None)
+    ('65.55', '–')
+    """
+    return words.DASH if value is None or np.isnan(value) else f"{100 * value:.{decimals}f}"
+
+
+def _content(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) -> dict[str, Any]:
+    first = cards[0]
+    shown = _shown(cards, prepared, models)
+    scores = [_mean_score(cards, score) for score in first.scores]
+    headline = next(score for score in scores if score["split"] == shown.split)
+    confusion = np.sum(
+        [
+            score.confusion
+            for card in cards
+            for score in card.scores
+            if (score.split, score.subset) == (shown.split, "all")
+        ],
+        axis=0,
+    )
+    labels = prepared.labels[shown.positions]
+    pooled = shown.probabilities.reshape(-1, len(first.classes)).astype(np.float64)
+    return {
+        "title": f"Expressions: {first.name}",
+        "card": first,
+        "cards": cards,
+        "verdict": _verdict(first, headline, len(cards)),
+        "scores": scores,
+        "split": split_words(shown.split),
+        "classes": first.classes,
+        "confusion": confusion.tolist(),
+        "recalls": recalls(confusion).tolist(),
+        "shares": (confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)).tolist(),
+        "charts": curves.epoch_charts(cards),
+        "reliability": curves.reliability_bars(*reliability(pooled, np.tile(labels, len(cards)))),
+        "ece": headline["ece"],
+        "saliency": _saliency(models / first.model_id, prepared, shown),
+        "mistakes": _mistakes(prepared, shown),
+        "limits": LIMITS,
+        "box": (curves.WIDTH, curves.HEIGHT),
+        "written_at": datetime.now(UTC),
+        "code_version": code_version(),
+        "settings": _flat(first.settings),
+    }
+
+
+def split_words(split: str) -> str:
+    """What a split is called on the page."""
+    return _SPLIT_WORDS.get(split, split.replace("_", " "))
+
+
+def _verdict(card: ExpressionCard, headline: dict[str, Any], runs: int) -> str:
+    spread = f" ({words.count(runs, 'run')}, standard deviation {percent(headline['spread'], 2)})" if runs > 1 else ""
+    told = f"{card.network} names {percent(headline['accuracy'], 2)} % of {headline['n']} faces right"
+    return f"{told}, {split_words(headline['split'])}{spread}."
+
+
+def _mean_score(cards: Sequence[ExpressionCard], like: ExpressionScore) -> dict[str, Any]:
+    """One row of the table: means over runs, and each run's accuracy."""
+    found = [
+        score for card in cards for score in card.scores if (score.split, score.subset) == (like.split, like.subset)
+    ]
+    accuracies = [score.accuracy for score in found]
+    means = {name: statistics.mean(getattr(score, name) for score in found) for name in ("mean_recall", "loss", "ece")}
+    return {
+        "split": like.split,
+        "words": split_words(like.split)
+        + (", without the faces that stand in Training too" if like.subset == "unseen" else ""),
+        "n": like.n,
+        "accuracies": accuracies,
+        "accuracy": statistics.mean(accuracies),
+        "spread": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        **means,
+    }
+
+
+def _shown(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) -> Shown:
+    """The predictions that are drawn: on the first test split that every run is scored on, else on *choice*."""
+    common = [
+        score.split
+        for score in cards[0].scores
+        if all(score.split in {other.split for other in card.scores} for card in cards)
+    ]
+    split = next((name for name in common if name != "choice"), "choice")
+    positions = prepared.choice if split == "choice" else prepared.scored[split]
+    names = [f"probability_{name}" for name in cards[0].classes]
+    found = []
+    for card in cards:
+        table = pq.read_table(predictions_path(models / card.model_id, split), columns=names)
+        found.append(np.stack([table[name].to_numpy() for name in names], axis=1))
+    return Shown(split, positions, np.stack(found))
+
+
+def _saliency(folder: Path, prepared: Prepared, shown: Shown) -> list[Figure]:
+    """For each class the face that the first run is surest of and right about, and what that hangs on."""
+    network, card = load_expression(folder)
+    labels, values = prepared.labels[shown.positions], shown.probabilities[0]
+    figures = []
+    for number, name in enumerate(card.classes):
+        right = np.flatnonzero((labels == number) & (values.argmax(axis=1) == number))
+        if not right.size:
+            continue
+        place = right[values[right, number].argmax()]
+        picture = np.array(prepared.faces.pictures[shown.positions[place]])
+        pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
+        images = resized(pixels, size=card.input_size, channels=card.channels)
+        strength = saliency(network, images, torch.tensor([number]))[0].numpy()
+        figures.append(Figure(face_uri(picture), name, ""))
+        figures.append(Figure(heat_uri(picture, strength), name, f"{percent(float(values[place, number]), 0)} % sure"))
+    return figures
+
+
+def _mistakes(prepared: Prepared, shown: Shown) -> list[Figure]:
+    """The faces that the runs, averaged, are surest of and wrong about, surest first."""
+    labels, values = prepared.labels[shown.positions], shown.probabilities.mean(axis=0)
+    predicted = values.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    figures = []
+    for place in wrong[np.argsort(-values[wrong].max(axis=1), kind="stable")][:MISTAKES_SHOWN]:
+        position = shown.positions[place]
+        sure = percent(float(values[place].max()), 0)
+        figures.append(
+            Figure(
+                face_uri(np.array(prepared.faces.pictures[position])),
+                f"{prepared.classes[predicted[place]]}, {sure} % sure",
+                f"labelled {prepared.classes[labels[place]]}; row {prepared.faces.rows[position]}",
+            )
+        )
+    return figures
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found = []
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            found += _flat(value, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", str(value)))
+    return found

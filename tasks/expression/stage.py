@@ -1,0 +1,244 @@
+"""Train a network to name expressions, once for each seed, and put the models, their predictions and a report away."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shutil
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models.blocks import FaceNetwork
+from models.chips import Normalisation
+from models.classification import log_loss
+from schemas.cards import ExpressionCard, ExpressionEpoch, ExpressionScore
+from schemas.expressions import ExpressionTraining
+from tasks.expression.batches import DevicePictures, batches_per_epoch, mean_image, probabilities, training_batches
+from tasks.expression.faces import load_faces
+from tasks.expression.fit import Batch, FitData, best_epoch, fit
+from tasks.expression.networks import InputShape, build_network, input_shape, load_expression
+from tasks.expression.plan import ExpressionStore, find_model, training_key
+from tasks.expression.prepare import Prepared, prepare
+from tasks.expression.report import write_report
+from tasks.expression.scores import scores_of, write_predictions
+from tasks.expression.source import open_source
+from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
+from tasks.store.parts import code_version, replacing, stage_key, write_text
+from tasks.training.devices import cpu_threads, resolve_device
+from tasks.training.networks import count_parameters, seeded, weights_bytes, weights_sha256
+
+LICENCE = (
+    "The weights follow the terms of the data they were trained on, stated under dataset. A prediction names the "
+    "expression that annotators would probably have chosen; it is no reading of what a person feels."
+)
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpressionRun:
+    """What a training came to: the card of each seed's model, the folder that holds their folders, the report."""
+
+    cards: tuple[ExpressionCard, ...]
+    models: Path
+    report: Path
+
+    def __str__(self) -> str:
+        first = self.cards[0]
+        lines = [
+            f"{card.model_id}: seed {card.seed}, epoch {card.best_epoch + 1} of {len(card.history)}"
+            for card in self.cards
+        ]
+        for score in first.scores:
+            name = "choice (selected there)" if score.split == "choice" else score.split.replace("_", " ")
+            name += " without the faces that stand in training" if score.subset == "unseen" else ""
+            lines.append(f"{name}, {score.n} faces: accuracy {_mean_of(self.cards, score)}")
+        return "\n".join(lines)
+
+
+def _mean_of(cards: Sequence[ExpressionCard], like: ExpressionScore) -> str:
+    """Mean accuracy over the runs, in per cent, and their sample standard deviation where there are several."""
+    found = [
+        100 * score.accuracy
+        for card in cards
+        for score in card.scores
+        if (score.split, score.subset) == (like.split, like.subset)
+    ]
+    spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(found):.2f} over {len(found)} seeds" if len(found) > 1 else ""
+    return f"{statistics.mean(found):.2f} %{spread}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """What all runs of one training share: settings, data, where it is computed."""
+
+    store: ExpressionStore
+    settings: ExpressionTraining
+    prepared: Prepared
+    pictures: DevicePictures
+    shape: InputShape
+    device: torch.device
+
+
+def train_expression(
+    root: Path,
+    data: Path,
+    settings: ExpressionTraining,
+    *,
+    votes: Path | None = None,
+    score_test: bool = False,
+) -> ExpressionRun:
+    """Train one network for each seed; what was trained on exactly this before is taken as it is.
+
+    Args:
+        root: of the store.
+        data: a labelled set of faces in one of its public forms.
+        settings: of the training.
+        votes: FER+'s votes on it.
+        score_test: score every split that is not Training too, for finished recipes: nothing may be chosen by it.
+
+    Raises:
+        DatasetError: the data is malformed.
+        SettingsError: a network, a class or an option is unknown.
+        TrainingError: the loss diverges.
+    """
+    store = ExpressionStore(root)
+    shape, device = input_shape(settings.network), resolve_device(settings.device)
+    faces = load_faces(open_source(data, votes=votes, picture_size=shape.size), store.faces)
+    prepared = prepare(faces, settings)
+    _logger.info("%s: %s", faces.name, prepared.duplicates)
+    with cpu_threads(settings.num_threads):
+        place = Workplace(
+            store=store,
+            settings=settings,
+            prepared=prepared,
+            pictures=DevicePictures(faces.pictures, device),
+            shape=shape,
+            device=device,
+        )
+        cards = [_run(place, seed) for seed in settings.seeds]
+        if score_test:
+            cards = [_with_test_scores(place, card) for card in cards]
+        run_id = f"{settings.name}-{stage_key('expression-run', 1, {}, [card.stage_key for card in cards])[:8]}"
+        report = store.report(run_id)
+        write_report(report, cards, prepared, models=store.models)
+        return ExpressionRun(cards=tuple(cards), models=store.models, report=report)
+
+
+def _run(place: Workplace, seed: int) -> ExpressionCard:
+    """One seed's model, trained or found."""
+    settings, prepared = place.settings, place.prepared
+    key = training_key(settings, prepared.faces, seed)
+    done = find_model(place.store, key)
+    if done is not None:
+        return done
+    seeded(seed)
+    network = build_network(settings.network, len(prepared.classes))
+    if isinstance(network.normalisation, Normalisation):
+        network.normalisation.mean.copy_(mean_image(place.pictures, prepared.fit, place.shape))
+    network.to(device=place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = prepared.class_weights if settings.class_weights == "balanced" else None
+    per_epoch = batches_per_epoch(len(prepared.fit), settings.batch_size)
+    history = fit(
+        network,
+        FitData(
+            batches=functools.partial(_batches, place, seed),
+            batches_per_epoch=per_epoch,
+            batch_size=min(settings.batch_size, len(prepared.fit)),
+            choice=functools.partial(_choice, place),
+            class_weights=None if weights is None else torch.from_numpy(weights).to(place.device),
+        ),
+        settings,
+        seed=seed,
+        checkpoint=place.store.work(key) / "checkpoints" / "last.safetensors",
+        label=f"train {settings.name} seed {seed}",
+    )
+    return _publish(place, network, history, seed, key)
+
+
+def _batches(place: Workplace, seed: int, epoch: int) -> Iterator[Batch]:
+    return training_batches(
+        place.pictures, place.prepared, place.settings, place.shape, place.device, seed=seed, epoch=epoch
+    )
+
+
+def _choice(place: Workplace, network: nn.Module) -> tuple[float, float]:
+    """Loss and accuracy on *choice*, one view, in the precision of the training."""
+    positions = place.prepared.choice
+    found = probabilities(
+        network, place.pictures, positions, place.shape, place.device, precision=place.settings.precision
+    )
+    labels = place.prepared.labels[positions]
+    return log_loss(found.astype(float), labels), float((found.argmax(axis=1) == labels).mean())
+
+
+def _publish(
+    place: Workplace, network: FaceNetwork, history: tuple[ExpressionEpoch, ...], seed: int, key: str
+) -> ExpressionCard:
+    """Write weights, predictions on *choice* and card beside the checkpoints, then rename the folder to its id."""
+    settings, prepared, work = place.settings, place.prepared, place.store.work(key)
+    weights = weights_bytes(network)
+    sha256 = weights_sha256(weights)
+    found = probabilities(
+        network, place.pictures, prepared.choice, place.shape, place.device, views=settings.test_views
+    )
+    card = ExpressionCard(
+        model_id=f"{settings.name}-{sha256[:8]}",
+        name=settings.name,
+        stage_key=key,
+        weights_sha256=sha256,
+        network=settings.network.name,
+        network_options=dict(settings.network.options),
+        num_parameters=count_parameters(network),
+        input_size=place.shape.size,
+        channels=place.shape.channels,
+        classes=prepared.classes,
+        seed=seed,
+        best_epoch=best_epoch(history).epoch,
+        history=history,
+        scores=scores_of(prepared, "choice", prepared.choice, found),
+        dataset=prepared.card(),
+        licence=LICENCE,
+        settings=settings.model_dump(mode="json"),
+        code_version=code_version(),
+        torch_version=torch.__version__,
+        device=str(place.device),
+    )
+    with replacing(work / WEIGHTS_FILE) as temporary:
+        temporary.write_bytes(weights)
+    write_predictions(work, card, prepared, "choice", prepared.choice, found)
+    write_text(work / CARD_FILE, card.model_dump_json(indent=2) + "\n")
+    folder = place.store.model(card.model_id)
+    if folder.exists():  # the same weights under another key: the newer card stands
+        shutil.rmtree(folder)
+    work.replace(folder)
+    return card
+
+
+def _with_test_scores(place: Workplace, card: ExpressionCard) -> ExpressionCard:
+    """The card with a score of each split that it has none of; the rest is as it was."""
+    missing = {split: at for split, at in place.prepared.scored.items() if split not in _scored_splits(card)}
+    if not missing:
+        return card
+    folder = place.store.model(card.model_id)
+    network, _ = load_expression(folder)
+    network.to(place.device)
+    scores = list(card.scores)
+    for split, positions in missing.items():
+        found = probabilities(
+            network, place.pictures, positions, place.shape, place.device, views=place.settings.test_views
+        )
+        write_predictions(folder, card, place.prepared, split, positions, found)
+        scores += scores_of(place.prepared, split, positions, found)
+    full = card.model_copy(update={"scores": tuple(scores)})
+    write_text(folder / CARD_FILE, full.model_dump_json(indent=2) + "\n")
+    return full
+
+
+def _scored_splits(card: ExpressionCard) -> Sequence[str]:
+    return [score.split for score in card.scores]

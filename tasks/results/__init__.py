@@ -1,0 +1,1 @@
+"""What the models of a store came to, from their cards."""

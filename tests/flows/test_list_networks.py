@@ -1,0 +1,57 @@
+"""`affectflow models`: readable at 80 and 120 columns, and complete for machines."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from flows import list_networks as listing
+from models import registry
+from schemas.results import MeasuredResult, shipped_results
+
+
+def measured(recipe: str, split: str, value: float, *, selected: bool, data: str = "FER2013") -> MeasuredResult:
+    return MeasuredResult(
+        network="deep",
+        recipe=recipe,
+        data=data,
+        split=split,
+        metric="accuracy",
+        value=value,
+        runs=3,
+        selected=selected,
+    )
+
+
+def test_shipped_results_are_of_known_networks() -> None:
+    assert {one.network for one in shipped_results()} <= set(registry.names())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_and_names_every_network(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = (
+        measured("a", "choice", 60.0, selected=True),
+        measured("a", "PublicTest", 66.0, selected=False),
+        measured("b", "choice", 61.0, selected=True),
+        measured("b", "PublicTest", 65.0, selected=False),
+        measured("c", "choice", 50.0, selected=True, data="other"),
+    )
+    monkeypatch.setattr(listing, "shipped_results", lambda: results)
+    out = StringIO()
+    found = listing.list_networks(None, Console(file=out, width=width))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for name in registry.names():
+        assert any(line.split()[:1] == [name] for line in text.splitlines()), name
+    assert "65.55 %" in text
+    assert "4,474,759" in text
+    assert "65.00 %" in text  # the better recipe where recipes are chosen, not on the split that is reported
+    assert "66.00 %" not in text
+    assert "50.00 %" in text
+    networks = {one["name"]: one for one in json.loads(json.dumps(found))["networks"]}
+    assert list(networks) == list(registry.names())
+    assert [one["value"] for one in networks["deep"]["measured"]] == [60.0, 66.0, 61.0, 65.0, 50.0]
+    assert networks["deep"]["published"][0]["value"] == 65.55
