@@ -161,6 +161,7 @@ def agreement(theirs: list[FloatArray | None], rows: pl.DataFrame) -> dict[str, 
         eyes = np.linalg.norm(expected[:2].mean(axis=0) - expected[2:4].mean(axis=0))
         points = np.array(found).reshape(5, 2)
         distances.append(100 * float(np.linalg.norm(points - expected, axis=1).mean() / eyes))
+    gaps += [] if waiting is None else [waiting]  # never found again
     faces = sum(one is not None for one in theirs)
     return {
         "frames": len(theirs),

@@ -2,7 +2,7 @@
 
     uv run benchmarks/kill.py --videos ../shared/data/videos --out /tmp/kill
 
-Each round starts from an empty `frames`, sends SIGKILL at a moment drawn from a seed, and checks that
+Each round starts from empty `frames` and `identities`, sends SIGKILL at a moment drawn from a seed, and checks that
 
 - every visible part can be read to its end, and no process of the run lives on (a worker's or an ffmpeg's death must
   not end the run);
@@ -112,6 +112,12 @@ def wait_gone(mark: str) -> float:
     return time.monotonic() - started
 
 
+def empty(store: Store) -> None:
+    """Back to what ingestion left: the first pass for the main person is to be killed too."""
+    for folder in ("frames", "identities"):
+        shutil.rmtree(store.root / folder, ignore_errors=True)
+
+
 def parts(store: Store) -> Stamps:
     """Every visible part and its time of writing."""
     return {path: path.stat().st_mtime_ns for path in (store.root / "frames").glob("*/part-*.parquet")}
@@ -164,7 +170,7 @@ def one_round(
     cli: bool,
 ) -> None:
     """Kill, check, run again, check."""
-    shutil.rmtree(store.root / "frames", ignore_errors=True)
+    empty(store)
     mark = f"{os.getpid()}-{dice.getrandbits(64):x}"
     process = start(store, through_cli=cli, mark=mark)
     hit = kill_at(process, kind, moment, mark, dice)
@@ -214,7 +220,7 @@ def prepare(videos: Path, out: Path) -> Store:
 def measure(store: Store, *, kills: int, through_cli: int, seed: int) -> dict[str, Tally]:
     """Every round, by kind."""
     dice = random.Random(seed)
-    shutil.rmtree(store.root / "frames", ignore_errors=True)
+    empty(store)
     started = time.monotonic()
     if start(store, through_cli=False, mark="reference").wait() != 0:
         raise SystemExit(f"the uninterrupted run failed: {store.root.parent / 'run.log'}")

@@ -58,6 +58,7 @@ class IdentitySettings(Settings):
     interval_seconds: float = Field(5.0, gt=0, description="between the frames looked at")
     most_samples: int = Field(120, ge=1, description="most frames looked at")
     decisive_lead: int = Field(8, ge=1, description="frames by which the main person leads when the search ends")
+    lone_lead: int = Field(5, ge=1, description="the same while nobody else has been seen")
 
 
 class PeopleSettings(Settings):
@@ -71,7 +72,7 @@ class PeopleSettings(Settings):
 class FacesSettings(Settings):
     """How faces are found and aligned."""
 
-    segment_frames: int = Field(750, ge=25, description="frames in one segment, the unit of work and of a part")
+    segment_frames: int = Field(1000, ge=25, description="frames in one segment, the unit of work and of a part")
     chip_format: Literal["rgb96", "gray96"] = "rgb96"
     detector: Literal["hog", "cnn"] = Field("hog", description="dlib's; cnn finds turned faces, 20 times as slow")
     upsample: int = Field(1, ge=0, le=2, description="doublings tried when the full-frame detector finds nothing")

@@ -52,11 +52,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its words."""
+    """A picture, or two side by side, with its words."""
 
     uri: str
     title: str
     caption: str
+    beside: str = ""
 
 
 def write_report(target: Path, cards: Sequence[ExpressionCard], prepared: Prepared, *, models: Path) -> None:
@@ -193,8 +194,8 @@ def _saliency(folder: Path, prepared: Prepared, shown: Shown) -> list[Figure]:
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
         images = resized(pixels, size=card.input_size, channels=card.channels)
         strength = saliency(network, images, torch.tensor([number]))[0].numpy()
-        figures.append(Figure(face_uri(picture), name, ""))
-        figures.append(Figure(heat_uri(picture, strength), name, f"{percent(float(values[place, number]), 0)} % sure"))
+        sure = f"{percent(float(values[place, number]), 0)} % sure"
+        figures.append(Figure(face_uri(picture), name, sure, heat_uri(picture, strength)))
     return figures
 
 

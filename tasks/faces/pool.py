@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from tasks.progress import Bar
 
 _logger = logging.getLogger(__name__)
 _ATTEMPTS = 2
+_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""The landmark model is read all over in every frame: on large pages that takes a fifth less. Ignored where unknown."""
 
 _stopping = threading.Event()
 _keepers: list[None] = []
@@ -193,7 +196,8 @@ class Worker:
         except BrokenPipeError:
             return
         for line in process.stdout:
-            yield json.loads(line)
+            if line.endswith("\n"):  # else it was killed on the way
+                yield json.loads(line)
 
     def start(self) -> subprocess.Popen[str]:
         """The process, started if there is none."""
@@ -204,9 +208,12 @@ class Worker:
                 stdout=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
+                env={**os.environ, **_ENVIRONMENT},
                 start_new_session=True,  # Ctrl-C reaches the run alone; workers end when their input closes
             )
             _processes.add(self._process)
+            if _stopping.is_set():
+                self._process.kill()
         return self._process
 
     def end(self) -> int | None:

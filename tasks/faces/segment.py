@@ -44,6 +44,7 @@ class SegmentJob:
     width: int
     height: int
     colour_matrix: ColourMatrix | None
+    number: int
     first: int
     last: int | None
     declared_rate: bool
@@ -65,6 +66,7 @@ class _Index:
 
     pts: npt.NDArray[np.int64]
     times: npt.NDArray[np.float64]
+    is_keyframe: npt.NDArray[np.bool_]
 
 
 def extract_segment(job: SegmentJob, advance: Callable[[int], None]) -> int:
@@ -129,11 +131,14 @@ def stretches(job: SegmentJob) -> Generator[Stretch]:
         StoreError: the index cannot be read.
     """
     settings = FacesSettings(**job.settings)
-    table = read_table(Path(job.index_path), INDEX, ["pts", "time_seconds"])
-    index = _Index(table["pts"].to_numpy(), table["time_seconds"].to_numpy())
+    table = read_table(Path(job.index_path), INDEX, ["pts", "time_seconds", "is_keyframe"])
+    index = _Index(
+        table["pts"].to_numpy(),
+        table["time_seconds"].to_numpy(),
+        table["is_keyframe"].to_numpy(zero_copy_only=False),
+    )
     if job.last is not None:
-        number = job.first // settings.segment_frames
-        yield Stretch(number, _indexed_pictures(job, index), lambda: job.last == len(index.pts))
+        yield Stretch(job.number, _indexed_pictures(job, index), lambda: job.last == len(index.pts))
         return
     # Every frame the decoder yields, in parts of one segment each; the decoder is right, not the index.
     with _stream(job) as stream:
@@ -149,11 +154,13 @@ def _indexed_pictures(job: SegmentJob, index: _Index) -> Iterator[tuple[int, flo
     """Frame index, time and picture of a segment, each checked against the index."""
     assert job.last is not None
     at_end = job.last == len(index.pts)
-    seek = float(index.times[job.first - 1] + index.times[job.first]) / 2 if job.first else None
-    wanted = None if at_end else job.last - job.first
     position = job.first
-    with _stream(job, seek_seconds=seek, num_frames=wanted) as stream:
+    with _stream(job, **_start(job, index)) as stream:
         for picture in stream:
+            if position == job.first and picture.pts < index.pts[position]:
+                continue  # of the group of pictures before
+            if position == job.last and not at_end:
+                break
             if position >= job.last or picture.pts != index.pts[position]:
                 expected = index.pts[position] if position < job.last else "the end of the stream"
                 raise DecodeError(
@@ -167,13 +174,23 @@ def _indexed_pictures(job: SegmentJob, index: _Index) -> Iterator[tuple[int, flo
         )
 
 
-def _stream(job: SegmentJob, *, seek_seconds: float | None = None, num_frames: int | None = None) -> FrameStream:
+def _start(job: SegmentJob, index: _Index) -> dict[str, Any]:
+    """How to begin at frame `job.first`: on its key frame, or by decoding up to it."""
+    if job.first == 0:
+        return {}
+    before, first = float(index.times[job.first - 1]), float(index.times[job.first])
+    if index.is_keyframe[job.first]:
+        return {"seek_seconds": first + (first - before) / 2, "from_keyframe": True}
+    return {"seek_seconds": (before + first) / 2}
+
+
+def _stream(job: SegmentJob, *, seek_seconds: float | None = None, from_keyframe: bool = False) -> FrameStream:
     return FrameStream(
         Path(job.path),
         size=(job.width, job.height),
         matrix=job.colour_matrix,
         seek_seconds=seek_seconds,
-        num_frames=num_frames,
+        from_keyframe=from_keyframe,
         max_pixels=FacesSettings(**job.settings).max_pixels,
     )
 

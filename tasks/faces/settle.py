@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.settings import FacesSettings
+from schemas.settings import FacesSettings, IdentitySettings
 from schemas.tables import INDEX
 from tasks.faces.decode import ByteArray, Picture
 from tasks.faces.detect import Detector, find_landmarks
@@ -128,8 +128,7 @@ def settle_identities(
             for face, embedding in zip(faces, embeddings, strict=True)
         ]
         identities = identities_of(sightings, threshold=settings.identity.threshold)
-        lead = settings.identity.decisive_lead
-        if not all_persons and is_settled(identities, left=len(order) - taken, lead=lead):
+        if not all_persons and is_settled(identities, left=len(order) - taken, settings=settings.identity):
             break
     return identities
 
@@ -144,14 +143,14 @@ def spread_order(number: int) -> list[int]:
     return sorted(range(number), key=lambda rank: int(f"{rank:0{bits}b}"[::-1], 2) if bits else 0)
 
 
-def is_settled(identities: Identities, *, left: int, lead: int) -> bool:
-    """Whether the samples left cannot change who is main, or the main person leads by `lead` of them.
+def is_settled(identities: Identities, *, left: int, settings: IdentitySettings) -> bool:
+    """Whether the samples left cannot change who is main, or the main person's lead is as large as the settings ask.
 
     A person is seen once in a sample, so the lead changes by one at most with each.
     """
     counts = [person.num_sightings for person in identities.persons] + [0, 0]
     ahead = counts[0] - counts[1]
-    return ahead > left or ahead >= lead
+    return ahead > left or ahead >= (settings.decisive_lead if counts[1] else settings.lone_lead)
 
 
 def _looks_by_seeking(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from schemas.errors import RecordingError
 from schemas.settings import FacesSettings
 from tasks.faces.plan import STAGE, frames_key, is_complete
-from tasks.faces.supervisor import extract_recording
+from tasks.faces.segment import is_whole
+from tasks.faces.supervisor import extract_recording, segment_jobs
 from tasks.ingest.recordings import Recording
 from tasks.ingest.source import check_source, is_same_file
 from tasks.progress import Bar, track
@@ -35,13 +36,12 @@ def num_workers(settings: FacesSettings) -> int:
 
 
 def frames_on_disk(store: Store, recording: Recording, settings: FacesSettings) -> int:
-    """Frames in the segments that an interrupted run has left complete; a stream that cannot be sought starts anew."""
-    if recording.time_source == "declared_rate":
-        return 0
+    """Frames in the segments that an interrupted run has left complete; one stretch is decoded from its start again."""
     key, folder = frames_key(recording, settings), store.frames(recording.recording_id)
-    step, end = settings.segment_frames, recording.num_frames
-    firsts = (first for first in range(0, end, step) if is_current(folder / part_name(first // step), key))
-    return sum(min(step, end - first) for first in firsts)
+    if recording.time_source == "declared_rate" or is_whole(folder / part_name(0), key):
+        return 0
+    jobs = segment_jobs(store, recording, settings)
+    return sum((job.last or 0) - job.first for job in jobs if is_current(folder / part_name(job.number), key))
 
 
 @contextmanager
@@ -104,4 +104,5 @@ def _drop_if_changed(store: Store, recording: Recording) -> None:
         return
     for part in store.frames(recording.recording_id).glob("part-*.parquet"):
         remove(part)
+    remove(store.identities(recording.recording_id))  # perhaps of the other file, under this one's key
     check_source(recording)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from schemas.errors import DecodeError, DecoderDiedError
 from schemas.settings import FacesSettings
+from schemas.tables import INDEX
 from tasks.faces.decode import upright_size
 from tasks.faces.identity import identities_key
 from tasks.faces.plan import frames_key
@@ -18,7 +23,7 @@ from tasks.ingest.recordings import Recording
 from tasks.ingest.source import check_source
 from tasks.progress import Bar
 from tasks.store.layout import Store, part_name
-from tasks.store.parts import is_current, remove
+from tasks.store.parts import is_current, read_table, remove
 
 _logger = logging.getLogger(__name__)
 
@@ -43,11 +48,11 @@ def extract_recording(store: Store, recording: Recording, settings: FacesSetting
         RecordingError: decoding failed, the file is gone, or a worker died twice.
     """
     jobs = segment_jobs(store, recording, settings)
-    _remove_leftovers(store.frames(recording.recording_id), keep=len(jobs))
-    stale = [job for job in jobs if job.last is None or not is_current(_part(job, settings), job.stage_key)]
-    if not stale:
+    _remove_leftovers(store.frames(recording.recording_id), keep=len(jobs), key=jobs[0].stage_key)
+    stale = [job for job in jobs if job.last is None or not is_current(_part(job), job.stage_key)]
+    whole = jobs[0].last is None or any(is_whole(_part(job), job.stage_key) for job in jobs)
+    if not stale and not whole:  # one stretch may go on behind the index
         return recording.num_frames
-    whole = jobs[0].last is None or any(is_whole(_part(job, settings), job.stage_key) for job in jobs)
     with workers_kept():
         _settle(store, recording, settings, workers=1 if whole else min(workers, len(stale)), bar=bar)
         if whole:
@@ -71,13 +76,14 @@ def _settle(store: Store, recording: Recording, settings: FacesSettings, *, work
         run_jobs([job], workers=1, bar=bar)
 
 
-def _remove_leftovers(folder: Path, *, keep: int) -> None:
+def _remove_leftovers(folder: Path, *, keep: int, key: str) -> None:
     """Remove parts beyond the first `keep`, left by shorter segments or a longer video, and what dead workers left.
 
-    First of all, so that a recording never counts as complete beside them.
+    First of all, so that a recording never counts as complete beside them. Parts of one stretch under this key stay:
+    an interrupted run goes on behind them.
     """
     for path in folder.glob("part-*.parquet"):
-        if path.name >= part_name(keep):
+        if path.name >= part_name(keep) and not is_whole(path, key):
             remove(path)
     for path in folder.glob(".tmp-*"):
         remove(path)
@@ -114,6 +120,7 @@ def segment_jobs(store: Store, recording: Recording, settings: FacesSettings) ->
         width=width,
         height=height,
         colour_matrix=recording.colour_matrix,
+        number=0,
         first=0,
         last=None,
         declared_rate=recording.time_source == "declared_rate",
@@ -121,13 +128,36 @@ def segment_jobs(store: Store, recording: Recording, settings: FacesSettings) ->
     )
     if base.declared_rate:
         return [base]
-    step, end = settings.segment_frames, recording.num_frames
-    return [replace(base, first=first, last=min(first + step, end)) for first in range(0, end, step)]
+    table = read_table(store.index(recording.recording_id), INDEX, ["is_keyframe"])
+    bounds = segment_bounds(table["is_keyframe"].to_numpy(zero_copy_only=False), settings.segment_frames)
+    return [
+        replace(base, number=number, first=first, last=last) for number, (first, last) in enumerate(pairwise(bounds))
+    ]
+
+
+def segment_bounds(is_keyframe: npt.NDArray[np.bool_], step: int) -> list[int]:
+    """Where segments begin, and where the last one ends: multiples of `step`, or the nearest key frame close by.
+
+    A segment that begins on a key frame decodes nothing for nought.
+
+    Args:
+        is_keyframe: `[frame]`, the index's.
+        step: frames of a segment; a key frame within a quarter of it is taken instead.
+
+    >>> segment_bounds(np.array([True, False, False, False, False, True, False, False, False]), 4)
+    [0, 5, 8, 9]
+    """
+    keys, end = np.flatnonzero(is_keyframe), len(is_keyframe)
+    bounds = [0]
+    for target in range(step, end, step):
+        nearest = int(keys[np.abs(keys - target).argmin()]) if len(keys) else target
+        bounds.append(nearest if abs(nearest - target) <= step // 4 else target)
+    return [*bounds, end]
 
 
 def whole_job(job: SegmentJob) -> SegmentJob:
     """The same recording as one stretch."""
-    return replace(job, first=0, last=None)
+    return replace(job, number=0, first=0, last=None)
 
 
 def _upright(recording: Recording) -> tuple[int, int]:
@@ -139,5 +169,5 @@ def _upright(recording: Recording) -> tuple[int, int]:
     )
 
 
-def _part(job: SegmentJob, settings: FacesSettings) -> Path:
-    return Path(job.frames_dir) / part_name(job.first // settings.segment_frames)
+def _part(job: SegmentJob) -> Path:
+    return Path(job.frames_dir) / part_name(job.number)

@@ -27,7 +27,8 @@ _BOX_WEIGHT = 0.3  # of a new detection in the place of the box about the landma
 _SCALE_RANGE = (0.8, 1.25)  # of the face, from one frame to the next
 _SAME_FACE_OVERLAP = 0.3  # of a detection with the box that the landmarks carried there
 _CUT_CORRELATION = 0.7  # of two pictures that follow each other; people before a camera stay above 0.9
-_THUMBNAIL_PIXELS = 48
+_THUMBNAIL_PIXELS = 32
+_LEAST_CONTRAST = 12.0  # standard deviation of a picture's levels; a sensor's noise in the dark is about 5
 _REJUDGE_INTERVAL = 5  # frames until a face that was another person's is looked at again: 60 ms each
 
 _Signature = npt.NDArray[np.float32]
@@ -93,25 +94,29 @@ class Track:
             picture: the frame.
             detector: looks at the face's surroundings.
             settings: thresholds and intervals.
-            is_same: asked of a face that the detector finds where the landmarks lost theirs: whether it is this one.
+            is_same: asked of a face in this one's place that does not look like it: whether it is this one.
 
         Returns: False where it is lost; the track then stays at the frame before.
         """
-        broken = self._age + 1 < settings.detection_interval
-        if broken and self._carry(picture, settings.tracking_threshold):
+        if self._age + 1 < settings.detection_interval and self._carry(picture, settings.tracking_threshold):
             return True
         expected = self.expected
         near = detector.around(picture.y, expected)
         if not near or overlap(near[0].box, expected) < _SAME_FACE_OVERLAP:
             return False
-        if broken and not is_same(picture, near[0]):
+        landmarks = find_landmarks(picture.y, near[0].box)
+        if not self.resembles(picture, landmarks, settings) and not is_same(picture, near[0]):
             return False
-        self.accept(picture, near[0])
+        self.accept(picture, near[0], landmarks)
         return True
 
-    def accept(self, picture: Picture, one: Detection) -> None:
-        """Go on with a detection of the same face."""
-        landmarks = find_landmarks(picture.y, one.box)
+    def resembles(self, picture: Picture, landmarks: FloatArray, settings: FacesSettings) -> bool:
+        """Whether the face at some landmarks, aligned, looks like this one in the frame before."""
+        luma = aligned_luma(picture, placement(landmarks))
+        return float(_signature(luma) @ self._signature) >= settings.tracking_threshold
+
+    def accept(self, picture: Picture, one: Detection, landmarks: FloatArray) -> None:
+        """Go on with a detection of the same face, and the landmarks found in its box."""
         placing = _BOX_WEIGHT * _placing(one.box, landmarks) + (1 - _BOX_WEIGHT) * self._placing
         box = _box_about(landmarks, placing)
         self._keep(picture, box, find_landmarks(picture.y, box), placing=placing, score=one.score)
@@ -147,11 +152,15 @@ class CutDetector:
         self._thumbnail: _Signature | None = None
 
     def is_cut(self, gray: ByteArray) -> bool:
-        """Whether the picture `[height, width]` has little to do with the one before; False for the first."""
+        """Whether the picture `[height, width]` has little to do with the one before; False for the first.
+
+        Pictures without contrast (a dark room, a blank screen) are no scene: noise would make each of them a cut.
+        """
         step = max(1, min(gray.shape) // _THUMBNAIL_PIXELS)
-        thumbnail = _normalised(gray[step // 2 :: step, step // 2 :: step])
+        points = gray[step // 2 :: step, step // 2 :: step]
+        thumbnail = _normalised(points) if float(points.std()) >= _LEAST_CONTRAST else None
         last, self._thumbnail = self._thumbnail, thumbnail
-        return last is not None and float(thumbnail @ last) < _CUT_CORRELATION
+        return last is not None and thumbnail is not None and float(thumbnail @ last) < _CUT_CORRELATION
 
 
 class FaceFinder:
@@ -182,7 +191,7 @@ class FaceFinder:
             self._strangers = []
         if self._track is None or self._position % self._settings.full_detection_interval == 0:
             return self._look_everywhere(picture)
-        if self._track.follow(picture, self._detector, self._settings, self._is_main):
+        if self._track.follow(picture, self._detector, self._settings, self._is_still_main):
             return Look(face=self._track.face, num_other_faces=None)
         return self._look_everywhere(picture)
 
@@ -196,7 +205,7 @@ class FaceFinder:
         if self._track is None:
             self._track = Track(picture, chosen)
         else:
-            self._track.accept(picture, chosen)
+            self._track.accept(picture, chosen, find_landmarks(picture.y, chosen.box))
         return Look(face=self._track.face, num_other_faces=len(found) - 1)
 
     def _choose(self, picture: Picture, found: Sequence[Detection]) -> Detection | None:
@@ -204,7 +213,11 @@ class FaceFinder:
         if self._track is not None and found:
             expected = self._track.expected
             nearest = max(found, key=lambda one: overlap(one.box, expected))
-            if overlap(nearest.box, expected) >= _SAME_FACE_OVERLAP:
+            in_place = overlap(nearest.box, expected) >= _SAME_FACE_OVERLAP
+            if in_place and (
+                self._track.resembles(picture, find_landmarks(picture.y, nearest.box), self._settings)
+                or self._is_main(picture, nearest)
+            ):
                 return nearest
             self._track = None
         if self._position % _REJUDGE_INTERVAL == 0:
@@ -216,6 +229,13 @@ class FaceFinder:
             else:
                 return one
         return None
+
+    def _is_still_main(self, picture: Picture, one: Detection) -> bool:
+        """`_is_main` of a face in the track's place; somebody else there ends the track, else its place would do."""
+        if self._is_main(picture, one):
+            return True
+        self._track, self._strangers = None, [one.box]
+        return False
 
     def _is_main(self, picture: Picture, one: Detection) -> bool:
         if not self._identities.persons:

@@ -52,7 +52,10 @@ def _boxes(file: BinaryIO, start: int, end: int, depth: int = 0) -> Iterator[_Bo
     """Every box in [start, end) and, after a folder, those within it; ends where a size makes no sense."""
     while start + 8 <= end:
         file.seek(start)
-        size, kind = struct.unpack(">I4s", file.read(8))
+        head = file.read(8)
+        if len(head) < 8:  # it has become shorter since
+            return
+        size, kind = struct.unpack(">I4s", head)
         content = start + 8
         if size == 1:
             size, content = int.from_bytes(file.read(8), "big"), start + 16

@@ -91,12 +91,22 @@ def _extract_unchanged(
         if path.name >= part_name(num_parts):
             remove(path)
     with workers_kept():
-        _look_at_segments(store, recording, settings, num_parts, workers, bar)
-        if not is_same_file(recording):
-            _clear(waiting)
-            check_source(recording)
+        try:
+            _look_at_segments(store, recording, settings, num_parts, workers, bar)
+        except RecordingError:
+            _drop_if_changed(recording, waiting)
+            raise
+        _drop_if_changed(recording, waiting)
         run_jobs([_join_job(store, recording, settings, num_parts)], workers=1, bar=bar)
     _clear(waiting)
+
+
+def _drop_if_changed(recording: Recording, waiting: Path) -> None:
+    if is_same_file(recording):
+        return
+    for part in waiting.glob("part-*.parquet"):
+        remove(part)
+    check_source(recording)
 
 
 def _look_at_segments(
@@ -128,7 +138,7 @@ def _jobs(store: Store, recording: Recording, settings: FacesSettings) -> list[P
 def _is_done(job: PeopleJob, settings: FacesSettings) -> bool:
     if job.segment.last is None:
         return False
-    return is_current(Path(job.folder) / part_name(job.segment.first // settings.segment_frames), job.stage_key)
+    return is_current(Path(job.folder) / part_name(job.segment.number), job.stage_key)
 
 
 def _join_job(store: Store, recording: Recording, settings: FacesSettings, num_parts: int) -> JoinJob:

@@ -10,8 +10,8 @@ from schemas.errors import AffectFlowError, CorpusError, Problem, RecordingError
 from schemas.tables import CHIP_BYTES, FEATURES, METRICS, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
 
 FRAMES = (
-    "recording_id frame_index time_seconds face_valid face_source detection_score tracking_score box_left box_top box_right "
-    "box_bottom landmarks chip sharpness brightness yaw pitch roll num_other_faces"
+    "recording_id frame_index time_seconds face_valid face_source detection_score tracking_score box_left box_top "
+    "box_right box_bottom landmarks chip sharpness brightness yaw pitch roll num_other_faces"
 )
 
 

@@ -81,13 +81,13 @@ def film(request: pytest.FixtureRequest, films: Films) -> Path:
     return path if path.exists() else FILMS[request.param](path)
 
 
-def decode(path: Path, *, seek_seconds: float | None = None, num_frames: int | None = None) -> list[Picture]:
+def decode(path: Path, *, seek_seconds: float | None = None, from_keyframe: bool = False) -> list[Picture]:
     probe = probe_video(path)
     size = upright_size(
         width=probe.width, height=probe.height, rotation=probe.rotation, pixel_aspect=probe.pixel_aspect
     )
     matrix = probe.colour_matrix
-    with FrameStream(path, size=size, matrix=matrix, seek_seconds=seek_seconds, num_frames=num_frames) as stream:
+    with FrameStream(path, size=size, matrix=matrix, seek_seconds=seek_seconds, from_keyframe=from_keyframe) as stream:
         return [kept(picture) for picture in stream]
 
 
@@ -122,9 +122,21 @@ def test_segments_by_seek_are_the_whole_pixel_for_pixel(film: Path) -> None:
     times = probe_video(film).time_seconds
     for first, end in ((1, 9), (7, 8), (10, 25), (len(whole) - 5, len(whole)), (len(whole) - 1, len(whole))):
         stop = min(end, len(whole))
-        found = decode(film, seek_seconds=float(times[first - 1] + times[first]) / 2, num_frames=stop - first)
+        found = decode(film, seek_seconds=float(times[first - 1] + times[first]) / 2)[: stop - first]
         assert len(found) == stop - first
         for one, other in zip(found, whole[first:stop], strict=True):
+            assert_same(one, other)
+
+
+@pytest.mark.parametrize("film", sorted(n for n in FILMS if not n.endswith((".ts", ".mpg"))), indirect=True)
+def test_from_a_key_frame_on_nothing_is_lost(film: Path) -> None:
+    whole, index = decode(film), probe_video(film)
+    for key in np.flatnonzero(index.is_keyframe)[1:4]:
+        before, at = index.time_seconds[key - 1 : key + 1].tolist()
+        found = decode(film, seek_seconds=at + (at - before) / 2, from_keyframe=True)
+        found = [picture for picture in found if picture.pts >= index.pts[key]]
+        assert len(found) == len(whole) - key
+        for one, other in zip(found, whole[key:], strict=True):
             assert_same(one, other)
 
 

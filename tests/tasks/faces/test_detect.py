@@ -160,6 +160,31 @@ def test_a_face_that_fades_into_another_thing_is_dropped(hopper: ByteArray) -> N
     assert finder.find(covered) is None
 
 
+def test_somebody_else_in_the_same_place_is_not_followed(
+    hopper: ByteArray, astronaut: ByteArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No cut: the rest of the picture stays. The detector finds a face where the main person's was."""
+    room = np.random.default_rng(6).integers(16, 235, (1000, 1000), dtype=np.uint8)
+    mine, other = room.copy(), room.copy()
+    theirs = plain(astronaut)
+    scale = plain(hopper).width() / theirs.width()
+    stranger = np.asarray(Image.fromarray(astronaut).resize((round(512 * scale), round(512 * scale))))
+    place = plain(hopper)
+    mine[:600, :512] = hopper
+    x, y = round(theirs.left() * scale) - place.left(), round(theirs.top() * scale) - place.top()
+    shown = np.s_[place.top() - 30 : place.bottom() + 30, place.left() - 30 : place.right() + 30]
+    other[:600, :512] = hopper
+    other[shown] = stranger[y:, x:][shown]
+    finder = FaceFinder(SETTINGS, NOBODY)
+    monkeypatch.setattr(finder, "_is_main", lambda picture, _: np.array_equal(picture.y, mine))
+    half = np.full((500, 500), 128, dtype=np.uint8)
+    seen = [
+        finder.find(Picture(y=gray, u=half, v=half, pts=0, time_base=Fraction(1, 25))) for gray in (mine, mine, other)
+    ]
+    assert [look.face is not None for look in seen] == [True, True, False]
+    assert seen[2].num_other_faces == 1
+
+
 def test_a_jump_is_followed_by_a_look_at_the_whole_picture(hopper: ByteArray) -> None:
     canvas = np.full((600, 1100), 90, dtype=np.uint8)
     left, right = canvas.copy(), canvas.copy()

@@ -45,6 +45,7 @@ FloatArray = npt.NDArray[np.float64]
 
 SETTINGS = FacesSettings(identity=IdentitySettings(interval_seconds=1.0))
 THRESHOLD = SETTINGS.identity.threshold
+NEVER = IdentitySettings(decisive_lead=99, lone_lead=99)  # settled by what is left alone
 SIZE = (320, 240)
 RATE = 25
 
@@ -202,7 +203,9 @@ def test_what_is_settled_stays_so(seen: list[int | None]) -> None:
     for taken, axis in enumerate(seen, start=1):
         sightings += [] if axis is None else [sighting(axis, taken)]
         found = identities_of(sightings, threshold=THRESHOLD)
-        if early is None and is_settled(found, left=len(seen) - taken, lead=99):
+        if early is None and is_settled(
+            found, left=len(seen) - taken, settings=IdentitySettings(decisive_lead=99, lone_lead=99)
+        ):
             early = int(found.persons[0].reference.argmax())
     if early is not None:
         assert early == main_axis(sightings)
@@ -210,9 +213,9 @@ def test_what_is_settled_stays_so(seen: list[int | None]) -> None:
 
 def test_a_decisive_lead_ends_the_search() -> None:
     ahead = identities_of([*(sighting(0, time) for time in range(5)), sighting(1, 9)], threshold=THRESHOLD)
-    assert is_settled(ahead, left=1000, lead=4)
-    assert not is_settled(ahead, left=1000, lead=5)
-    assert not is_settled(Identities(()), left=0, lead=1)
+    assert is_settled(ahead, left=1000, settings=IdentitySettings(decisive_lead=4, lone_lead=9))
+    assert not is_settled(ahead, left=1000, settings=IdentitySettings(decisive_lead=5, lone_lead=1))
+    assert not is_settled(Identities(()), left=0, settings=IdentitySettings(decisive_lead=1, lone_lead=1))
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 7, 64, 100])
