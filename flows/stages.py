@@ -97,12 +97,12 @@ def _on_workers(
 ) -> list[str]:
     """A task run for each recording; returns the ids of those that failed.
 
-    As many recordings run side by side as there are workers; when fewer are left than workers, each gets several.
+    As many recordings run side by side as there are workers. Each may use them all, as they come free: the segments of
+    one long video, or of the last one, keep every core busy.
     """
     if not stale:
         return []
     workers = num_workers(settings)
-    side_by_side = min(workers, len(stale))
     failed = []
     whole = track(
         label,
@@ -112,13 +112,13 @@ def _on_workers(
         recorded_seconds=sum(recording.duration_seconds for recording in stale),
         recordings=len(stale),
     )
-    with worker_pool(), whole:
+    with worker_pool(workers), whole:
         waiting = list(stale)
         running: dict[PrefectFuture[_Summary], str] = {}
         while waiting or running:
-            while waiting and len(running) < side_by_side:
+            while waiting and len(running) < workers:
                 recording = waiting.pop(0)
-                future = task.submit(store.root, recording, settings, workers // side_by_side)
+                future = task.submit(store.root, recording, settings, workers)
                 running[future] = recording.recording_id
             for future in wait(list(running), timeout=0.1).done:
                 recording_id = running.pop(future)

@@ -124,7 +124,12 @@ def overlap(a: Box, b: Box) -> float:
     return shared / (areas - shared)
 
 
-# Models are loaded once in a process: a quarter of a second.
+def load_models() -> None:
+    """Load what every segment needs, while there is nothing else to do: a third of a second, once in a process."""
+    _detector("hog")
+    _predictor()
+
+
 @cache
 def _detector(name: Literal["hog", "cnn"]) -> Any:
     if name == "cnn":

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 from schemas import errors
@@ -24,8 +24,10 @@ _ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 _stopping = threading.Event()
 _keepers: list[None] = []
+_starting = threading.Lock()
 _processes: set[subprocess.Popen[str]] = set()
 _idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+_slots: AbstractContextManager[Any] = nullcontext()
 
 
 class Job(Protocol):
@@ -45,12 +47,17 @@ class Job(Protocol):
 
 
 @contextmanager
-def worker_pool() -> Iterator[None]:
+def worker_pool(workers: int | None = None) -> Iterator[None]:
     """Around a whole stage: workers outlive their recording, as a start takes most of a second.
 
     Ctrl-C or an error ends every worker process at once, in the middle of its segment.
+
+    Args:
+        workers: most processes at a time, whoever asks for them; None: as many as `run_jobs` is told each time.
     """
+    global _slots
     _stopping.clear()
+    _slots = nullcontext() if workers is None else threading.BoundedSemaphore(workers)
     with workers_kept():
         try:
             yield
@@ -103,6 +110,8 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, bar: Bar) -> list[Any]:
                 except queue.Empty:
                     return
                 except Exception as error:  # noqa: BLE001  # raised below: a thread cannot
+                    if not isinstance(error, errors.AffectFlowError):
+                        worker.end()  # what it still has to say belongs to this job
                     failures.append(error)
 
     threads = [threading.Thread(target=serve, daemon=True) for _ in range(min(workers, len(jobs)))]
@@ -117,22 +126,26 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, bar: Bar) -> list[Any]:
 
 def warm(workers: int) -> None:
     """Have `workers` processes start in the background, so that they are ready when there is work for all."""
-    for _ in range(workers - _idle.qsize()):
-        worker = Worker()
-        worker.start()
-        _idle.put(worker)
+    with _starting:
+        for _ in range(workers - len(_processes)):
+            worker = Worker()
+            worker.start()
+            _idle.put(worker)
 
 
 @contextmanager
 def _borrowed() -> Iterator[Worker]:
-    try:
-        worker = _idle.get_nowait()
-    except queue.Empty:
-        worker = Worker()
-    try:
-        yield worker
-    finally:
-        _idle.put(worker)
+    with _slots:
+        with _starting:  # else two could start where there is room for one
+            try:
+                worker = _idle.get_nowait()
+            except queue.Empty:
+                worker = Worker()
+                worker.start()
+        try:
+            yield worker
+        finally:
+            _idle.put(worker)
 
 
 def _end_idle() -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from schemas.errors import AffectFlowError
+from tasks.faces.detect import load_models
 from tasks.faces.segment import SegmentJob, extract_segment
 from tasks.faces.settle import IdentitiesJob, write_settled
 from tasks.people.join import JoinJob, join_people
@@ -30,6 +31,7 @@ def main() -> None:
     """Serve jobs until the input closes."""
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    load_models()
     while True:
         job = json.loads(jobs.get())
         try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
 
 from schemas.settings import FacesSettings
 from tasks import progress
+from tasks.faces import pool
 from tasks.faces.stage import extract_faces, frames_on_disk
 from tasks.progress import LogReporter, Meter, set_reporter, track
 from tasks.store.layout import part_name
@@ -53,3 +56,27 @@ def test_segments_on_disk_are_done_and_cost_no_time(ingested: Ingester, films: F
     assert after.rate is not None
     assert after.speed == pytest.approx(after.rate * seconds / NUM_FRAMES)
     assert lines[-1].endswith(f"1/1 recordings, {left} frames were there already")
+
+
+def test_recordings_side_by_side_share_the_workers(
+    ingested: Ingester, films: Films, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many recordings run at once, and however many workers each may use, no more processes than the pool's."""
+    made = ingested(A=films.portrait(), B=films.portrait(), C=films.portrait())
+    alive: list[int] = []
+    start = pool.Worker.start
+
+    def counted(worker: pool.Worker) -> subprocess.Popen[str]:
+        process = start(worker)
+        alive.append(len(pool._processes))
+        return process
+
+    monkeypatch.setattr(pool.Worker, "start", counted)
+    with pool.worker_pool(2), ThreadPoolExecutor(3) as threads:
+        done = [
+            threads.submit(extract_faces, made.store, recording, SETTINGS, workers=2)
+            for recording in made.recordings.values()
+        ]
+        assert [future.result().num_frames for future in done] == [NUM_FRAMES] * 3
+    assert max(alive) == 2
+    assert not pool._processes
