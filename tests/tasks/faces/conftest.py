@@ -11,15 +11,20 @@ import av
 import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from matplotlib.cbook import get_sample_data
 from PIL import Image
 
-from schemas.settings import IngestSettings
+from schemas.settings import FacesSettings, IngestSettings
+from schemas.tables import frames_schema
 from tasks.faces.identity import Identities, write_identities
+from tasks.faces.plan import frames_key, is_complete
+from tasks.faces.stage import extract_faces
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.ingest.stage import ingest_corpus
 from tasks.store.layout import Store
+from tasks.store.parts import read_table
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -151,3 +156,34 @@ def settle_nobody(made: Ingested) -> None:
         write_identities(
             made.store.identities(name), Identities(()), recording_id=name, key="", source_sha256="", decoder_version=""
         )
+
+
+SETTINGS = FacesSettings(segment_frames=50)
+
+
+def extract(made: Ingested, name: str = "A", *, workers: int = 2, settings: FacesSettings = SETTINGS) -> int:
+    return extract_faces(made.store, made.recordings[name], settings, workers=workers).num_frames
+
+
+def frames(made: Ingested, name: str = "A", settings: FacesSettings = SETTINGS) -> pa.Table:
+    return read_table(made.store.frames(name), frames_schema(settings.chip_format))
+
+
+def complete(made: Ingested, name: str = "A", settings: FacesSettings = SETTINGS) -> bool:
+    return is_complete(made.store, name, frames_key(made.recordings[name], settings))
+
+
+def parts(made: Ingested, name: str = "A") -> dict[str, tuple[int, bytes]]:
+    return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(made.store.frames(name).iterdir())}
+
+
+@pytest.fixture(scope="module")
+def reference(films: Films, tmp_path_factory: pytest.TempPathFactory) -> Ingested:
+    """The portrait's frames by one worker. Read only."""
+    from schemas.settings import IngestSettings
+    from tasks.store.layout import Store
+
+    folder = tmp_path_factory.mktemp("reference")
+    made = ingest(folder / "corpus", Store(folder / "store"), IngestSettings(), A=films.portrait())
+    extract(made, workers=1)
+    return made
