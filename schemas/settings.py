@@ -58,7 +58,7 @@ class IdentitySettings(Settings):
     interval_seconds: float = Field(5.0, gt=0, description="between the frames looked at")
     most_samples: int = Field(120, ge=1, description="most frames looked at")
     decisive_lead: int = Field(8, ge=1, description="frames by which the main person leads when the search ends")
-    lone_lead: int = Field(5, ge=1, description="the same while nobody else has been seen")
+    lone_lead: int = Field(4, ge=1, description="the same while nobody else has been seen")
 
 
 class PeopleSettings(Settings):
@@ -78,7 +78,7 @@ class FacesSettings(Settings):
     upsample: int = Field(1, ge=0, le=2, description="doublings tried when the full-frame detector finds nothing")
     detection_threshold: float = Field(0.0, description="lowest detection score of a face")
     detection_interval: int = Field(10, ge=1, description="frames between detections where landmarks carry the face")
-    full_detection_interval: int = Field(500, ge=1, description="frames between looks at the whole picture")
+    full_detection_interval: int = Field(1000, ge=1, description="frames between looks at the whole picture")
     tracking_threshold: float = Field(0.8, ge=-1, le=1, description="lowest likeness of a carried face to the last")
     identity: IdentitySettings = IdentitySettings()
     all_faces: bool = Field(False, description="also write a row for every other face, with whose it is, to `people`")

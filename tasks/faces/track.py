@@ -158,7 +158,10 @@ class CutDetector:
         """
         step = max(1, min(gray.shape) // _THUMBNAIL_PIXELS)
         points = gray[step // 2 :: step, step // 2 :: step]
-        thumbnail = _normalised(points) if float(points.std()) >= _LEAST_CONTRAST else None
+        values = points.astype(np.float32).ravel()
+        values -= values.mean()
+        contrast = float(np.sqrt(values @ values / values.size))
+        thumbnail = values / (contrast * np.sqrt(np.float32(values.size))) if contrast >= _LEAST_CONTRAST else None
         last, self._thumbnail = self._thumbnail, thumbnail
         return last is not None and thumbnail is not None and float(thumbnail @ last) < _CUT_CORRELATION
 
