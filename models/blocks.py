@@ -6,7 +6,8 @@ classes, or values. Its last layer is always `head`, a linear one, so that a tra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -126,6 +127,38 @@ def conv_bn(
     """Convolution without bias, batch normalisation, nonlinearity; height and width are divided by the stride."""
     convolution = nn.Conv2d(before, after, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(after), activation(nonlinearity))
+
+
+def stages(
+    channels: int, widths: Sequence[int], depth: int, *, nonlinearity: str, batch_norm: bool = False
+) -> list[nn.Module]:
+    """For each width `depth` 3x3 convolutions with the nonlinearity, batch normalised before it or not, then maxpool 2.
+
+    `[batch, channels, height, width]` to `[batch, widths[-1], ...]`; every stage halves the picture, rounded down.
+    """
+    layers: list[nn.Module] = []
+    before = channels
+    for width in widths:
+        for _ in range(depth):
+            norm = [nn.BatchNorm2d(width)] if batch_norm else []
+            layers += [conv(before, width), *norm, activation(nonlinearity)]
+            before = width
+        layers.append(nn.MaxPool2d(2))
+    return layers
+
+
+def connected(
+    inputs: int, sizes: Sequence[int], *, nonlinearity: str, dropout: float, batch_norm: bool = False
+) -> nn.Sequential:
+    """Fully connected layers, each with the nonlinearity, batch normalised before it or not, and dropout after it.
+
+    `[batch, inputs]` to `[batch, sizes[-1]]`.
+    """
+    layers: list[nn.Module] = []
+    for before, units in pairwise([inputs, *sizes]):
+        norm = [nn.BatchNorm1d(units)] if batch_norm else []
+        layers += [nn.Linear(before, units), *norm, activation(nonlinearity), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
 
 
 def glorot_start(network: nn.Module) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from models.blocks import FaceNetwork, activation, conv, front, glorot_start
+from models.blocks import FaceNetwork, activation, connected, conv, front, glorot_start, stages
 
 
 class PosterSmall(FaceNetwork):
@@ -92,24 +92,13 @@ class PosterLarge(FaceNetwork):
         nonlinearity: str = "relu",
         normalisation: str = "unit",
     ) -> None:
-        layers: list[nn.Module] = []
-        before, size = channels, input_size
-        for width in widths:
-            for _ in range(group_depth):
-                layers += [conv(before, width), activation(nonlinearity)]
-                before = width
-            layers.append(nn.MaxPool2d(2))
-            size //= 2
-        hidden: list[nn.Module] = []
-        inputs = before * size * size
-        for units in hidden_sizes:
-            hidden += [nn.Linear(inputs, units), activation(nonlinearity), nn.Dropout(dropout)]
-            inputs = units
+        size = input_size // 2 ** len(widths)
+        flat = [channels, *widths][-1] * size * size
         super().__init__(
             normalisation=front(normalisation, channels=channels, size=input_size),
-            convolutions=nn.Sequential(*layers),
-            hidden=nn.Sequential(*hidden),
-            num_features=inputs,
+            convolutions=nn.Sequential(*stages(channels, widths, group_depth, nonlinearity=nonlinearity)),
+            hidden=connected(flat, hidden_sizes, nonlinearity=nonlinearity, dropout=dropout),
+            num_features=[flat, *hidden_sizes][-1],
             num_outputs=num_outputs,
         )
         glorot_start(self)

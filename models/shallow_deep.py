@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from models.blocks import FaceNetwork, activation, conv, front, glorot_start
+from models.blocks import FaceNetwork, activation, connected, conv, front, glorot_start
 
 
 class ShallowDeepCNN(FaceNetwork):
@@ -50,16 +50,12 @@ class ShallowDeepCNN(FaceNetwork):
             layers += [conv(before, width, kernel), nn.BatchNorm2d(width), activation(nonlinearity)]
             layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
             before, size = width, size // 2
-        hidden: list[nn.Module] = []
-        inputs = before * size * size
-        for units in hidden_sizes:
-            hidden += [nn.Linear(inputs, units), nn.BatchNorm1d(units), activation(nonlinearity), nn.Dropout(dropout)]
-            inputs = units
+        flat = before * size * size
         super().__init__(
             normalisation=front(normalisation, channels=channels, size=input_size),
             convolutions=nn.Sequential(*layers),
-            hidden=nn.Sequential(*hidden),
-            num_features=inputs,
+            hidden=connected(flat, hidden_sizes, nonlinearity=nonlinearity, dropout=dropout, batch_norm=True),
+            num_features=[flat, *hidden_sizes][-1],
             num_outputs=num_outputs,
         )
         glorot_start(self)

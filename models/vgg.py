@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from models.blocks import FaceNetwork, activation, conv, front, he_start
+from models.blocks import FaceNetwork, connected, front, he_start, stages
 
 
 class FaceVGG(FaceNetwork):
@@ -43,24 +43,14 @@ class FaceVGG(FaceNetwork):
         nonlinearity: str = "relu",
         normalisation: str = "image",
     ) -> None:
-        layers: list[nn.Module] = []
-        before, size = channels, input_size
-        for width in widths:
-            for _ in range(stage_depth):
-                layers += [conv(before, width), nn.BatchNorm2d(width), activation(nonlinearity)]
-                before = width
-            layers.append(nn.MaxPool2d(2))
-            size //= 2
-        hidden: list[nn.Module] = []
-        inputs = before * size * size
-        for units in hidden_sizes:
-            hidden += [nn.Linear(inputs, units), activation(nonlinearity), nn.Dropout(dropout)]
-            inputs = units
+        size = input_size // 2 ** len(widths)
+        flat = [channels, *widths][-1] * size * size
+        layers = stages(channels, widths, stage_depth, nonlinearity=nonlinearity, batch_norm=True)
         super().__init__(
             normalisation=front(normalisation, channels=channels, size=input_size),
             convolutions=nn.Sequential(*layers),
-            hidden=nn.Sequential(*hidden),
-            num_features=inputs,
+            hidden=connected(flat, hidden_sizes, nonlinearity=nonlinearity, dropout=dropout),
+            num_features=[flat, *hidden_sizes][-1],
             num_outputs=num_outputs,
         )
         he_start(self)

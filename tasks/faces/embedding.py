@@ -15,7 +15,7 @@ import numpy as np
 from models.alignment import FloatArray
 from tasks.faces.chip import rgb_from_planes
 from tasks.faces.decode import ByteArray, Picture
-from tasks.faces.detect import landmark_model_path
+from tasks.faces.detect import model_file
 from tasks.faces.identity import Embedding
 
 CHIP_SIZE = 150
@@ -68,5 +68,4 @@ def _details(landmarks: FloatArray) -> dlib.chip_details:
 @cache
 def _network() -> Any:
     """The network, loaded once in a process."""
-    path = landmark_model_path().with_name("dlib_face_recognition_resnet_model_v1.dat")
-    return dlib.face_recognition_model_v1(str(path))
+    return dlib.face_recognition_model_v1(str(model_file("dlib_face_recognition_resnet_model_v1.dat")))

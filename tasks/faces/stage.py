@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from schemas.errors import RecordingError
 from schemas.settings import FacesSettings
@@ -14,7 +15,7 @@ from tasks.faces.plan import STAGE, frames_key, is_complete
 from tasks.faces.segment import is_whole
 from tasks.faces.supervisor import extract_recording, segment_jobs
 from tasks.ingest.recordings import Recording
-from tasks.ingest.source import check_source, is_same_file
+from tasks.ingest.source import check_source, drop_if_changed
 from tasks.progress import Bar, track
 from tasks.store.failures import clear_failure, record_failure
 from tasks.store.layout import Store, part_name
@@ -91,18 +92,14 @@ def _extract_unchanged(store: Store, recording: Recording, settings: FacesSettin
     try:
         frames = extract_recording(store, recording, settings, workers=workers, bar=bar)
     except RecordingError:
-        _drop_if_changed(store, recording)
+        drop_if_changed(recording, _made_of(store, recording))
         raise
-    _drop_if_changed(store, recording)
+    drop_if_changed(recording, _made_of(store, recording))
     for unfinished in store.frames(recording.recording_id).glob(".tmp-*"):
         remove(unfinished)  # of workers that died on the way
     return frames
 
 
-def _drop_if_changed(store: Store, recording: Recording) -> None:
-    if is_same_file(recording):
-        return
-    for part in store.frames(recording.recording_id).glob("part-*.parquet"):
-        remove(part)
-    remove(store.identities(recording.recording_id))  # perhaps of the other file, under this one's key
-    check_source(recording)
+def _made_of(store: Store, recording: Recording) -> list[Path]:
+    """What the stage writes of a recording: perhaps of another file, under this one's key."""
+    return [*store.frames(recording.recording_id).glob("part-*.parquet"), store.identities(recording.recording_id)]

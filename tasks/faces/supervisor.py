@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +15,10 @@ import numpy.typing as npt
 from schemas.errors import DecodeError, DecoderDiedError
 from schemas.settings import FacesSettings
 from schemas.tables import INDEX
-from tasks.faces.decode import upright_size
+from tasks.faces.decode import shown_size
 from tasks.faces.identity import identities_key
 from tasks.faces.plan import frames_key
-from tasks.faces.pool import run_jobs, warm, workers_kept
+from tasks.faces.pool import Job, run_jobs, warm, workers_kept
 from tasks.faces.segment import SegmentJob, is_whole
 from tasks.faces.settle import IdentitiesJob
 from tasks.ingest.recordings import Recording
@@ -57,15 +59,27 @@ def extract_recording(store: Store, recording: Recording, settings: FacesSetting
         _settle(store, recording, settings, workers=1 if whole else min(workers, len(stale)), bar=bar)
         if whole:
             return int(run_jobs([whole_job(jobs[0])], workers=1, bar=bar)[0])
-        try:
-            run_jobs(stale, workers=workers, bar=bar)
-        except DecoderDiedError:
-            raise
-        except DecodeError as error:
-            check_source(recording)  # a file that is gone is no reason to begin anew
-            _logger.warning("%s; decoding %s as one stretch", error, recording.recording_id)
-            return int(run_jobs([whole_job(jobs[0])], workers=1, bar=bar)[0])
-    return recording.num_frames
+        decoded = run_segments(stale, whole_job(jobs[0]), recording, workers=workers, bar=bar)
+    return recording.num_frames if decoded is None else int(decoded)
+
+
+def run_segments(segments: Sequence[Job], whole: Job, recording: Recording, *, workers: int, bar: Bar) -> Any:
+    """Run the jobs of a recording's segments; where its frames differ from its index, one job for all of it instead.
+
+    Returns: what `whole` gave; None where the segments did.
+
+    Raises:
+        RecordingError: decoding failed, the file is gone, or a worker died twice.
+    """
+    try:
+        run_jobs(segments, workers=workers, bar=bar)
+    except DecoderDiedError:
+        raise
+    except DecodeError as error:
+        check_source(recording)  # a file that is gone is no reason to begin anew
+        _logger.warning("%s; decoding %s as one stretch", error, recording.recording_id)
+        return run_jobs([whole], workers=1, bar=bar)[0]
+    return None
 
 
 def _settle(store: Store, recording: Recording, settings: FacesSettings, *, workers: int, bar: Bar) -> None:
@@ -91,7 +105,7 @@ def _remove_leftovers(folder: Path, *, keep: int, key: str) -> None:
 
 def identities_job(store: Store, recording: Recording, settings: FacesSettings) -> IdentitiesJob:
     """The first pass over a recording as a job."""
-    width, height = _upright(recording)
+    width, height = shown_size(recording)
     return IdentitiesJob(
         recording_id=recording.recording_id,
         path=recording.path,
@@ -108,7 +122,7 @@ def identities_job(store: Store, recording: Recording, settings: FacesSettings) 
 
 def segment_jobs(store: Store, recording: Recording, settings: FacesSettings) -> list[SegmentJob]:
     """The fixed segments of a recording as jobs, in order."""
-    width, height = _upright(recording)
+    width, height = shown_size(recording)
     base = SegmentJob(
         recording_id=recording.recording_id,
         path=recording.path,
@@ -158,15 +172,6 @@ def segment_bounds(is_keyframe: npt.NDArray[np.bool_], step: int) -> list[int]:
 def whole_job(job: SegmentJob) -> SegmentJob:
     """The same recording as one stretch."""
     return replace(job, number=0, first=0, last=None)
-
-
-def _upright(recording: Recording) -> tuple[int, int]:
-    return upright_size(
-        width=recording.width,
-        height=recording.height,
-        rotation=recording.rotation,
-        pixel_aspect=recording.pixel_aspect,
-    )
 
 
 def _part(job: SegmentJob) -> Path:

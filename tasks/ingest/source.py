@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from schemas.errors import SourceError
 from tasks.ingest.media import hash_file
 from tasks.ingest.recordings import Recording
+from tasks.store.parts import remove
 
 
 def check_source(recording: Recording) -> None:
@@ -18,6 +20,20 @@ def check_source(recording: Recording) -> None:
             f"bytes, sha256 {recording.sha256[:12]}...), found another under that name; ingest the corpus again, once "
             "nothing writes the file any more"
         )
+
+
+def drop_if_changed(recording: Recording, made: Iterable[Path]) -> None:
+    """Where the video is another file by now, remove what was made of it.
+
+    Raises:
+        SourceError: it is another; or it is gone or cannot be read, and then nothing is removed.
+        StoreError: a file cannot be removed.
+    """
+    if is_same_file(recording):
+        return
+    for path in made:
+        remove(path)
+    check_source(recording)
 
 
 def is_same_file(recording: Recording) -> bool:

@@ -13,7 +13,7 @@ import av
 import pyarrow.parquet as pq
 
 from schemas.errors import DecodeError, StoreError
-from tasks.faces.decode import FrameStream, Picture, upright_size
+from tasks.faces.decode import FrameStream, Picture, shown_size
 from tasks.ingest.recordings import Recording, read_corpus_note
 from tasks.overlay.canvas import Canvas
 from tasks.overlay.inputs import check_source, check_target, choose_model, find_recording, frame_parts
@@ -72,7 +72,7 @@ def write_overlay(store: Store, name: str, *, target: Path | None = None, model:
     trace = read_trace(
         predictions, store.ratings(recording.recording_id), timeline, model_id=model_id, duration=duration
     )
-    layout = lay_out(_size(recording), trace)
+    layout = lay_out(shown_size(recording), trace)
     tag = corpus_tag(read_corpus_note(store))
     others = OtherPeople(store, recording.recording_id)
     painter = Painter(layout, timeline, trace, duration=duration, tag=tag)
@@ -97,15 +97,6 @@ def write_overlay(store: Store, name: str, *, target: Path | None = None, model:
     )
 
 
-def _size(recording: Recording) -> tuple[int, int]:
-    return upright_size(
-        width=recording.width,
-        height=recording.height,
-        rotation=recording.rotation,
-        pixel_aspect=recording.pixel_aspect,
-    )
-
-
 def _rate(recording: Recording, num_frames: int) -> Fraction:
     """About how many frames a second there are: for the encoder's estimates, not for times."""
     rate = recording.frame_rate_nominal or num_frames / max(recording.duration_seconds, 1e-3)
@@ -122,7 +113,7 @@ def _matched(store: Store, recording: Recording, parts: list[Path]) -> Iterator[
     rows = _stream_rows(parts)
     zero: float | None = None
     position = -1
-    with FrameStream(Path(recording.path), size=_size(recording)) as stream:
+    with FrameStream(Path(recording.path), size=shown_size(recording)) as stream:
         for position, picture in enumerate(stream):
             row = next(rows, None)
             if row is None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import DecodeError, DecoderDiedError, RecordingError, StoreError
+from schemas.errors import RecordingError, StoreError
 from schemas.settings import FacesSettings
 from tasks.faces.decode import decoder_version
 from tasks.faces.plan import count_parts, frames_key
 from tasks.faces.pool import run_jobs, workers_kept
-from tasks.faces.supervisor import segment_jobs, whole_job
+from tasks.faces.supervisor import run_segments, segment_jobs, whole_job
 from tasks.ingest.recordings import Recording
-from tasks.ingest.source import check_source, is_same_file
+from tasks.ingest.source import check_source, drop_if_changed
 from tasks.people.join import JoinJob
 from tasks.people.plan import STAGE, has_people, people_key, unjoined
 from tasks.people.segment import PeopleJob
@@ -22,8 +21,6 @@ from tasks.progress import Bar, track
 from tasks.store.failures import clear_failure, record_failure
 from tasks.store.layout import Store, part_name
 from tasks.store.parts import is_current, remove
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,19 +91,11 @@ def _extract_unchanged(
         try:
             _look_at_segments(store, recording, settings, num_parts, workers, bar)
         except RecordingError:
-            _drop_if_changed(recording, waiting)
+            drop_if_changed(recording, waiting.glob("part-*.parquet"))
             raise
-        _drop_if_changed(recording, waiting)
+        drop_if_changed(recording, waiting.glob("part-*.parquet"))
         run_jobs([_join_job(store, recording, settings, num_parts)], workers=1, bar=bar)
     _clear(waiting)
-
-
-def _drop_if_changed(recording: Recording, waiting: Path) -> None:
-    if is_same_file(recording):
-        return
-    for part in waiting.glob("part-*.parquet"):
-        remove(part)
-    check_source(recording)
 
 
 def _look_at_segments(
@@ -114,18 +103,11 @@ def _look_at_segments(
 ) -> None:
     jobs = _jobs(store, recording, settings)
     stale = [job for job in jobs if not _is_done(job, settings)]
-    if len(jobs) == num_parts and jobs[0].segment.last is not None:
-        try:
-            run_jobs(stale, workers=workers, bar=bar)
-        except DecoderDiedError:
-            raise
-        except DecodeError as error:
-            check_source(recording)  # a file that is gone is no reason to begin anew
-            _logger.warning("%s; decoding %s as one stretch", error, recording.recording_id)
-        else:
-            return
     whole = PeopleJob(segment=whole_job(jobs[0].segment), folder=jobs[0].folder, stage_key=jobs[0].stage_key)
-    run_jobs([whole], workers=1, bar=bar)
+    if len(jobs) == num_parts and jobs[0].segment.last is not None:
+        run_segments(stale, whole, recording, workers=workers, bar=bar)
+    else:
+        run_jobs([whole], workers=1, bar=bar)
 
 
 def _jobs(store: Store, recording: Recording, settings: FacesSettings) -> list[PeopleJob]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,14 @@ from schemas.settings import (
     RnnTraining,
 )
 from schemas.tables import RATINGS, frames_schema
+from tasks import progress
 from tasks.evaluation.plan import TRIVIAL
 from tasks.evaluation.stage import evaluate
 from tasks.faces.plan import frames_key
 from tasks.features.stage import extract_features
 from tasks.ingest.recordings import Recording, recordings_table
 from tasks.prediction.stage import predict
+from tasks.progress import LogReporter, set_reporter
 from tasks.store.layout import Store, part_name
 from tasks.store.parts import Provenance, write_part
 from tasks.training.stage import train_model
@@ -293,3 +295,13 @@ def make_corpus(tmp_path: Path) -> CorpusMaker:
         return Corpus(store, recordings, {fake.recording_id: fake for fake in fakes})
 
     return make
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """What a reporter of lines says during the test."""
+    said: list[str] = []
+    before = progress._reporter
+    set_reporter(LogReporter(said.append))
+    yield said
+    set_reporter(before)

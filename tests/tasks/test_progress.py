@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -29,16 +29,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(progress, "time", made)
     return made
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """What a reporter of lines says during the test."""
-    said: list[str] = []
-    before = progress._reporter
-    set_reporter(LogReporter(said.append))
-    yield said
-    set_reporter(before)
 
 
 def test_rate_and_time_left_are_recent(clock: Clock, lines: list[str]) -> None:

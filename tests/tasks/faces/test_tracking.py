@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 import pytest
 
 from schemas.settings import FacesSettings
-from tasks import progress
 from tasks.faces import pool
 from tasks.faces.stage import extract_faces, frames_on_disk
-from tasks.progress import LogReporter, Meter, set_reporter, track
+from tasks.progress import Meter, track
 from tasks.store.layout import part_name
 
 from .conftest import NUM_FRAMES, Films, Ingester
 
 SETTINGS = FacesSettings(segment_frames=50)
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """What a reporter of lines says during the test."""
-    said: list[str] = []
-    before = progress._reporter
-    set_reporter(LogReporter(said.append))
-    yield said
-    set_reporter(before)
 
 
 def test_segments_on_disk_are_done_and_cost_no_time(ingested: Ingester, films: Films, lines: list[str]) -> None:
