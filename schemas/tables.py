@@ -25,6 +25,9 @@ NUM_MEL_BANDS = 40
 EMBEDDING_SIZE = 128
 """Numbers that dlib's face-recognition network makes of a face."""
 
+SIGNATURE_SIZE = 24 * 24
+"""Blocks of an aligned face whose luma tells whether it looks as another."""
+
 
 def _field(name: str, kind: pa.DataType, *, nullable: bool = False) -> pa.Field[pa.DataType]:
     return pa.field(name, kind, nullable=nullable)
@@ -132,6 +135,11 @@ IDENTITIES = pa.schema(
         _field("last_seen_seconds", pa.float64()),
         _field("median_box_side", pa.float32()),  # pixels of the upright, square-pixel picture
         _field("embedding", pa.list_(pa.field("item", pa.float32(), nullable=False), EMBEDDING_SIZE)),
+        _field(  # of the sampled frames: luma in 24x24 blocks, mean 0 and length 1
+            "signatures",
+            pa.list_(pa.list_(pa.field("item", pa.float32(), nullable=False), SIGNATURE_SIZE)),
+            nullable=True,
+        ),
     ]
 )
 """The persons of a recording, as a sparse first pass over it found them. Biometric data: an embedding identifies a

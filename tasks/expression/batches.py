@@ -39,7 +39,7 @@ class DevicePictures:
     def take(self, positions: torch.Tensor) -> torch.Tensor:
         """Pictures by position (`[batch]`, on the CPU), on the device."""
         if self._resident is not None:
-            return self._resident[positions.to(self._device)]
+            return self._resident[positions.to(self._device, non_blocking=True)]
         return _channels_first(self._mapped[positions.numpy()]).to(self._device)
 
 
@@ -72,7 +72,7 @@ def training_batches(
     for number in range(batches_per_epoch(len(fit), settings.batch_size)):
         positions = order[number * settings.batch_size : (number + 1) * settings.batch_size]
         images = augmented(pictures.take(positions), settings.augmentation, shape, generator=chance)
-        wanted = targets[positions.to(device)]
+        wanted = targets[positions.to(device, non_blocking=True)]
         yield mixed_up(images, wanted, settings.mixup, generator=chance) if settings.mixup else (images, wanted)
 
 
@@ -99,7 +99,7 @@ def mixed_up(
     """Every picture with another one of its batch, and their targets, in one proportion (Zhang et al. 2018)."""
     seed = int(torch.randint(2**62, (1,), generator=generator))
     share = float(np.random.default_rng(seed).beta(alpha, alpha))
-    other = torch.randperm(len(images), generator=generator).to(images.device)
+    other = torch.randperm(len(images), generator=generator).to(images.device, non_blocking=True)
     return torch.lerp(images[other], images, share), torch.lerp(targets[other], targets, share)
 
 

@@ -5,6 +5,7 @@ Chance is drawn from (seed, epoch) alone, so a training that was killed goes on 
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from schemas.cards import ExpressionEpoch
 from schemas.errors import TrainingError
@@ -53,15 +54,14 @@ class Trained:
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
+    average: nn.Module | None
     best: dict[str, torch.Tensor]
     history: list[ExpressionEpoch] = field(default_factory=list)
 
     @property
     def scored(self) -> nn.Module:
         """What is scored and kept: the average of the weights where one is made, else the network."""
-        module: nn.Module = self.network if self.average is None else self.average.module
-        return module
+        return self.network if self.average is None else self.average
 
 
 def fit(
@@ -85,7 +85,7 @@ def fit(
     state = Trained(
         network=network,
         optimizer=make_optimizer(network, settings),
-        average=_averaging(network, settings.average_decay),
+        average=None if settings.average_decay is None else copy.deepcopy(network).requires_grad_(False),
         best=_copy(network),
     )
     state.history = read_checkpoint(checkpoint, state)
@@ -114,19 +114,32 @@ def best_epoch(history: tuple[ExpressionEpoch, ...]) -> ExpressionEpoch:
 
 def make_optimizer(network: nn.Module, settings: ExpressionTraining) -> torch.optim.Optimizer:
     """The optimiser that the settings name."""
-    parameters, rate, decay = network.parameters(), settings.learning_rate, settings.weight_decay
+    parameters, rate, decay = list(network.parameters()), settings.learning_rate, settings.weight_decay
+    fused = parameters[0].is_cuda  # one kernel instead of several for each tensor
     if settings.optimizer == "sgd":
         momentum = settings.momentum
-        return torch.optim.SGD(parameters, lr=rate, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
+        return torch.optim.SGD(parameters, rate, momentum, weight_decay=decay, nesterov=momentum > 0, fused=fused)
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=rate, weight_decay=decay)
+    return kind(parameters, lr=rate, weight_decay=decay, fused=fused)
 
 
-def _averaging(network: nn.Module, decay: float | None) -> AveragedModel | None:
-    if decay is None:
-        return None
-    averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
+    """Move an exponential average of a network's weights and statistics by one step.
+
+    The first steps count less of what was before, (1 + step) / (10 + step), so that the start is soon forgotten. Unlike
+    `torch.optim.swa_utils.AveragedModel` it never asks the device for a number, which would wait for all its work.
+    """
+    means, now = _tensors(average), _tensors(network)
+    move = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+    move([mean for mean in means if mean.is_floating_point()], [one for one in now if one.is_floating_point()], 0)
+    for mean, one in zip(means, now, strict=True):
+        if not mean.is_floating_point():
+            mean.copy_(one)
+
+
+def _tensors(network: nn.Module) -> list[torch.Tensor]:
+    return [*network.parameters(), *network.buffers()]
 
 
 def _is_over(history: list[ExpressionEpoch], settings: ExpressionTraining) -> bool:
@@ -149,6 +162,8 @@ def _epoch(state: Trained, data: FitData, settings: ExpressionTraining, *, seed:
         step = epoch * data.batches_per_epoch + number
         rate = learning_rate(settings, step=step, steps_per_epoch=data.batches_per_epoch, accuracies=accuracies)
         loss, right = _step(state, images, targets, data.class_weights, settings, rate)
+        if state.average is not None and settings.average_decay is not None:
+            update_average(state.average, state.network, decay=settings.average_decay, step=step)
         loss_sum, num_right = loss_sum.to(loss.device) + loss * len(images), num_right.to(right.device) + right
         num_seen += len(images)
         note = ""
@@ -191,8 +206,6 @@ def _step(
     if settings.clip_norm is not None:
         nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_norm)
     state.optimizer.step()
-    if state.average is not None:
-        state.average.update_parameters(state.network)
     return loss.detach(), (logits.detach().argmax(dim=1) == targets.argmax(dim=1)).sum()
 
 

@@ -1,4 +1,4 @@
-"""Decoding through ffmpeg: raw yuv420p pictures on one pipe, each frame's own presentation time on another."""
+"""Decoding through ffmpeg: yuv420p pictures on one pipe, each frame's own presentation time on another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import io
 import os
-import queue
+import select
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -29,9 +29,12 @@ from tasks.ingest.recordings import Recording
 
 ByteArray = npt.NDArray[np.uint8]
 
-_STALL_SECONDS = 60.0
-_PIPE_BYTES = 1 << 18  # the default of 64 KiB costs a switch of process for each twentieth of a 720p frame
-_BUFFERS = 3
+_STALL_SECONDS = 120.0  # without a picture
+_SEEK_SECONDS = 1800.0  # without the first one, which may lie hours behind its key frame
+_END_SECONDS = 5.0  # for a killed ffmpeg to be gone
+_PIPE_BYTES = 1 << 20  # the default of 64 KiB costs a switch of process for each twentieth of a 720p frame
+_BUFFERS = 2
+_FRAME = b"FRAME\n"  # before each picture
 _ENVIRONMENT = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1:"
     "glibc.malloc.mmap_threshold=1000000000:glibc.malloc.trim_threshold=2000000000"
@@ -47,7 +50,7 @@ class Picture:
 
     `y` is `[height, width]`; `u` and `v` are `[ceil(height / 2), ceil(width / 2)]`. `pts` counts `time_base`;
     where a frame carries none it is what the decoder makes of the ones around it. The planes are views of a buffer
-    that the stream writes again three pictures later: copy what is to stay.
+    that the stream writes again two pictures later: copy what is to stay.
     """
 
     y: ByteArray
@@ -113,7 +116,7 @@ class FrameStream:
     ) -> None:
         self._path, self._size, self._matrix, self._max_pixels = path, size, matrix, max_pixels
         self._seek, self._from_keyframe = seek_seconds, from_keyframe
-        self._times: queue.Queue[tuple[int, Fraction] | None] = queue.Queue()
+        self._times = b""  # read and not used yet
         self._complaints: list[str] = []
 
     def __enter__(self) -> FrameStream:
@@ -130,12 +133,13 @@ class FrameStream:
         width, height = self._size
         times, theirs = os.pipe()  # not among the complaints: ffmpeg's threads write those in pieces
         output: dict[str, Any] = {
-            "f": "rawvideo",
+            "f": "yuv4mpegpipe",  # writes the decoder's own picture; raw video would copy it into a packet first
+            "c:v": "wrapped_avframe",
             "pix_fmt": "yuv420p",
             "fps_mode": "passthrough",
             "copyts": None,
             "enc_time_base": "demux",
-            "thread_queue_size": 1,  # packets are whole pictures here: eight of them waiting leave no room in the cache
+            "thread_queue_size": 1,  # whole pictures here: eight of them waiting leave no room in the cache
             "stats_enc_pre": f"pipe:{theirs}",  # ptsi, the packet's own, is missing inside an MPEG program stream
             "stats_enc_pre_fmt": "{pts} {tb}",
         }
@@ -143,7 +147,7 @@ class FrameStream:
         colour = {} if self._matrix else {"out_color_matrix": "bt601", "out_range": "limited"}
         video = video.filter("scale", width, height, **colour)
         command = video.output("pipe:1", **output).global_args("-nostdin", "-hide_banner", "-loglevel", "error")
-        self._clock = os.fdopen(times, "rb")
+        self._clock = os.fdopen(times, "rb", buffering=0)
         try:
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 command.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()),
@@ -165,53 +169,47 @@ class FrameStream:
         with contextlib.suppress(OSError):  # a user may have 64 such pipes; a smaller one is slower, and nothing else
             fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         assert self._process.stderr is not None
-        self._listeners = [
-            threading.Thread(target=self._listen_times, args=(self._clock,), daemon=True),
-            threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True),
-        ]
-        for listener in self._listeners:
-            listener.start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
+        self._listener.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._process.wait()
-        for listener in self._listeners:
-            listener.join()
-        for pipe in (self._process.stdout, self._process.stderr, self._clock):
-            if pipe is not None:
-                pipe.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # one that the kernel holds ends when it lets go
+            self._process.wait(_END_SECONDS)
+            self._listener.join()
+            assert self._process.stderr is not None
+            self._process.stderr.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._clock.close()
 
     def _listen(self, stderr: IO[bytes]) -> None:
         for line in stderr:
             if len(self._complaints) < 20:
                 self._complaints.append(" ".join(line.decode("utf-8", "replace").split()))
 
-    def _listen_times(self, clock: IO[bytes]) -> None:
-        for line in clock:
-            with contextlib.suppress(ValueError, ZeroDivisionError):  # a killed ffmpeg may leave half a line
-                pts, time_base = line.split()
-                self._times.put((int(pts), Fraction(time_base.decode())))
-        self._times.put(None)
-
     def __iter__(self) -> Iterator[Picture]:
         """Yield pictures.
 
         Raises:
-            DecodeError: ffmpeg failed, stopped inside a frame, or gave a frame without telling its time.
+            DecodeError: ffmpeg failed, stopped inside a frame, gave a frame without telling its time, or none at all
+                for minutes.
             DecoderDiedError: ffmpeg was killed, which says nothing about the video.
         """
         width, height = self._size
         half_width, half_height = (width + 1) // 2, (height + 1) // 2
         luma, chroma = width * height, half_width * half_height
         # Read into the same few buffers again and again: fresh memory for every frame costs more than the copy.
-        for data in cycle(np.empty((_BUFFERS, luma + 2 * chroma), dtype=np.uint8)):
-            filled = self._fill(data.data)
+        self._skip_header()
+        for buffer in cycle(np.empty((_BUFFERS, len(_FRAME) + luma + 2 * chroma), dtype=np.uint8)):
+            filled = self._fill(buffer.data)
             if filled == 0:
                 break
-            if filled < len(data):
+            data = buffer[len(_FRAME) :]
+            if filled < len(buffer) or buffer[: len(_FRAME)].tobytes() != _FRAME:
                 self._check_end()
                 raise DecodeError(f"{self._path}: decoding stopped inside a frame; {self._why()}")
             pts, time_base = self._next_time()
@@ -234,11 +232,19 @@ class FrameStream:
         if status:
             raise DecodeError(f"{self._path}: ffmpeg ended with status {status}; {self._why()}")
 
-    def _fill(self, buffer: memoryview) -> int:
+    def _skip_header(self) -> None:
+        """Read the line before the first frame, which tells nothing new; there is none where there is no frame."""
+        limit = _STALL_SECONDS if self._seek is None else _SEEK_SECONDS
+        one = memoryview(bytearray(1))
+        while self._fill(one, limit) and one != b"\n":
+            limit = _STALL_SECONDS
+
+    def _fill(self, buffer: memoryview, limit: float = _STALL_SECONDS) -> int:
         """Bytes read: all of the buffer, unless the stream ends."""
         assert isinstance(self._process.stdout, io.FileIO)
         filled = 0
         while filled < len(buffer):
+            self._await(self._process.stdout, limit)
             count = self._process.stdout.readinto(buffer[filled:])
             if not count:
                 break
@@ -246,15 +252,25 @@ class FrameStream:
         return filled
 
     def _next_time(self) -> tuple[int, Fraction]:
-        try:
-            told = self._times.get(timeout=_STALL_SECONDS)
-        except queue.Empty:
-            told = None
-        if told is None:
-            if self._process.poll() is not None:
+        """The next line of ffmpeg's clock: it comes before its picture."""
+        while b"\n" not in self._times:
+            self._await(self._clock, _STALL_SECONDS)
+            told = self._clock.read(_PIPE_BYTES)
+            if not told:
                 self._check_end()
-            raise DecodeError(f"{self._path}: a frame came without its presentation time; {self._why()}")
-        return told
+                raise DecodeError(f"{self._path}: a frame came without its presentation time; {self._why()}")
+            self._times += told
+        line, _, self._times = self._times.partition(b"\n")
+        pts, time_base = line.split()
+        return int(pts), Fraction(time_base.decode())
+
+    def _await(self, pipe: io.FileIO, limit: float) -> None:
+        """Wait until a pipe has something to read, or has ended."""
+        if not select.select([pipe], [], [], limit)[0]:
+            raise DecodeError(
+                f"{self._path}: no picture from the decoder for {limit:.0f} s; look whether the disk that the video is "
+                "on still answers, then run again"
+            )
 
     def _why(self) -> str:
         return f"the decoder says: {'; '.join(self._complaints) or 'nothing'}. Try playing the file, or copy it again"

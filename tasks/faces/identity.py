@@ -15,36 +15,45 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.settings import FacesSettings
-from schemas.tables import EMBEDDING_SIZE, IDENTITIES
+from schemas.tables import EMBEDDING_SIZE, IDENTITIES, SIGNATURE_SIZE
 from tasks.ingest.recordings import Recording, recording_key
 from tasks.store.parts import Provenance, read_table, stage_key, write_part
 
 STAGE = "identities"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 _SETTINGS_READ = ("detector", "upsample", "detection_threshold", "identity")
 
 Embedding = npt.NDArray[np.float32]
+Signatures = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sighting:
-    """One face in one sampled frame: when, how large (side of the box, pixels of the upright picture), `[128]`."""
+    """One face in one sampled frame: when, how large (side of the box, pixels of the upright picture), whose.
+
+    `embedding` is `[128]`, `signature` `[576]` (tasks.faces.chip.signature_of).
+    """
 
     time_seconds: float
     box_side: float
     embedding: Embedding
+    signature: Signatures
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """One person of a recording, by the sampled frames that show her or him; `reference` is the mean embedding."""
+    """One person of a recording, by the sampled frames that show her or him.
+
+    `reference` is the mean embedding, `signatures` `[face, 576]` those of the sampled faces that are near it.
+    """
 
     num_sightings: int
     first_seen_seconds: float
     last_seen_seconds: float
     median_box_side: float
     reference: Embedding
+    signatures: Signatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +104,7 @@ def identities_of(sightings: Sequence[Sighting], *, threshold: float) -> Identit
     groups: dict[int, list[Sighting]] = {}
     for label, one in zip(labels, ordered, strict=True):
         groups.setdefault(label, []).append(one)
-    persons = [_person(group) for group in groups.values()]
+    persons = [_person(group, threshold) for group in groups.values()]
     persons.sort(key=lambda one: (-one.num_sightings, -one.median_box_side, one.first_seen_seconds))
     return Identities(tuple(persons))
 
@@ -153,7 +162,7 @@ def linked(
     return [int(label) for label in labels]
 
 
-def _person(group: Sequence[Sighting]) -> Person:
+def _person(group: Sequence[Sighting], threshold: float) -> Person:
     times = [one.time_seconds for one in group]
     mean: Embedding = np.stack([one.embedding for one in group]).mean(axis=0, dtype=np.float64).astype(np.float32)
     return Person(
@@ -162,12 +171,16 @@ def _person(group: Sequence[Sighting]) -> Person:
         last_seen_seconds=max(times),
         median_box_side=float(np.median([one.box_side for one in group])),
         reference=mean,
+        signatures=np.array(
+            [one.signature for one in group if np.linalg.norm(one.embedding - mean) <= threshold], dtype=np.float32
+        ).reshape(-1, SIGNATURE_SIZE),
     )
 
 
 def identities_key(recording: Recording, settings: FacesSettings) -> str:
     """Stage key of a recording's identities: of the settings, only those that settling reads."""
     read = {name: settings.keyed()[name] for name in _SETTINGS_READ}
+    read["identity"] = {name: value for name, value in read["identity"].items() if name != "face_threshold"}
     return stage_key(STAGE, STAGE_VERSION, read, [recording_key(recording)])
 
 
@@ -184,6 +197,7 @@ def write_identities(
             "last_seen_seconds": person.last_seen_seconds,
             "median_box_side": person.median_box_side,
             "embedding": person.reference.tolist(),
+            "signatures": person.signatures.tolist(),
         }
         for number, person in enumerate(identities.persons)
     ]
@@ -207,6 +221,7 @@ def read_identities(path: Path) -> Identities:
                 last_seen_seconds=row["last_seen_seconds"],
                 median_box_side=row["median_box_side"],
                 reference=np.array(row["embedding"], dtype=np.float32),
+                signatures=np.array(row["signatures"] or [], dtype=np.float32).reshape(-1, SIGNATURE_SIZE),
             )
             for row in rows
         )

@@ -13,7 +13,7 @@ from tasks.store.layout import Store, part_name
 from tasks.store.parts import read_provenance, stage_key
 
 STAGE = "faces"
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 
 def frames_key(recording: Recording, settings: FacesSettings) -> str:

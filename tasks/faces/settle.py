@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from schemas.settings import FacesSettings, IdentitySettings
 from schemas.tables import INDEX
+from tasks.faces.chip import Signature, aligned_luma, placement, signature_of
 from tasks.faces.decode import ByteArray, Picture
 from tasks.faces.detect import Detector, find_landmarks
 from tasks.faces.embedding import embed, recognition_chip
@@ -79,6 +80,7 @@ class _Face:
 
     box_side: float
     chip: ByteArray
+    signature: Signature
 
 
 def settle_identities(
@@ -124,7 +126,12 @@ def settle_identities(
     for taken, (position, faces) in enumerate(looks(pictures, order, Detector(settings)), start=1):
         embeddings = embed([face.chip for face in faces])
         sightings += [
-            Sighting(time_seconds=float(times[position]), box_side=face.box_side, embedding=embedding)
+            Sighting(
+                time_seconds=float(times[position]),
+                box_side=face.box_side,
+                embedding=embedding,
+                signature=face.signature,
+            )
             for face, embedding in zip(faces, embeddings, strict=True)
         ]
         identities = identities_of(sightings, threshold=settings.identity.threshold)
@@ -171,7 +178,9 @@ def _looks_in_passing(
 
 def _faces(detector: Detector, picture: Picture) -> list[_Face]:
     """Every face that a look at the whole picture finds."""
-    return [
-        _Face(one.side, recognition_chip(picture, find_landmarks(picture.y, one.box)))
-        for one in detector.everywhere(picture.y, small=True)
-    ]
+    faces = []
+    for one in detector.everywhere(picture.y, small=True):
+        landmarks = find_landmarks(picture.y, one.box)
+        signature = signature_of(aligned_luma(picture, placement(landmarks)))
+        faces.append(_Face(one.side, recognition_chip(picture, landmarks), signature))
+    return faces

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from models.alignment import FloatArray
 from schemas.settings import FacesSettings
-from tasks.faces.chip import aligned_luma, placement
+from tasks.faces.chip import Signature, aligned_luma, placement, signature_of
 from tasks.faces.decode import ByteArray, Picture
 from tasks.faces.detect import Box, Detection, Detector, find_landmarks, overlap
 from tasks.faces.embedding import embed, recognition_chip
@@ -29,9 +28,9 @@ _SAME_FACE_OVERLAP = 0.3  # of a detection with the box that the landmarks carri
 _CUT_CORRELATION = 0.7  # of two pictures that follow each other; people before a camera stay above 0.9
 _THUMBNAIL_PIXELS = 32
 _LEAST_CONTRAST = 12.0  # standard deviation of a picture's levels; a sensor's noise in the dark is about 5
+_UNMISTAKABLE = 0.92  # correlation of aligned faces; those of different people stay below 0.76 on the clips at hand
+_MOST_SIGNATURES = 64  # of the main person: those of the first pass, and of faces recognised in the segment
 _REJUDGE_INTERVAL = 5  # frames until a face that was another person's is looked at again: 60 ms each
-
-_Signature = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Track:
 
     face: Face
     _placing: FloatArray
-    _signature: _Signature
+    _signature: Signature
     _age: int  # frames since a detection
 
     def __init__(self, picture: Picture, one: Detection) -> None:
@@ -113,7 +112,7 @@ class Track:
     def resembles(self, picture: Picture, landmarks: FloatArray, settings: FacesSettings) -> bool:
         """Whether the face at some landmarks, aligned, looks like this one in the frame before."""
         luma = aligned_luma(picture, placement(landmarks))
-        return float(_signature(luma) @ self._signature) >= settings.tracking_threshold
+        return float(signature_of(luma) @ self._signature) >= settings.tracking_threshold
 
     def accept(self, picture: Picture, one: Detection, landmarks: FloatArray) -> None:
         """Go on with a detection of the same face, and the landmarks found in its box."""
@@ -130,7 +129,7 @@ class Track:
             return False
         transform = placement(landmarks)
         luma = aligned_luma(picture, transform)
-        signature = _signature(luma)
+        signature = signature_of(luma)
         likeness = float(signature @ self._signature)
         if likeness < threshold:
             return False
@@ -141,7 +140,7 @@ class Track:
     def _keep(self, picture: Picture, box: Box, landmarks: FloatArray, *, placing: FloatArray, score: float) -> None:
         transform = placement(landmarks)
         luma = aligned_luma(picture, transform)
-        self._placing, self._signature, self._age = placing, _signature(luma), 0
+        self._placing, self._signature, self._age = placing, signature_of(luma), 0
         self.face = Face(box=box, source="detected", score=score, landmarks=landmarks, transform=transform, luma=luma)
 
 
@@ -149,7 +148,7 @@ class CutDetector:
     """Tells where one scene ends and another begins."""
 
     def __init__(self) -> None:
-        self._thumbnail: _Signature | None = None
+        self._thumbnail: Signature | None = None
 
     def is_cut(self, gray: ByteArray) -> bool:
         """Whether the picture `[height, width]` has little to do with the one before; False for the first.
@@ -185,6 +184,8 @@ class FaceFinder:
         self._strangers: list[Box] = []
         self._cuts = CutDetector()
         self._position = -1
+        persons = self._identities.persons
+        self._known = list(persons[0].signatures) if persons else []
 
     def find(self, picture: Picture) -> Look:
         """Look at the next frame."""
@@ -243,21 +244,15 @@ class FaceFinder:
     def _is_main(self, picture: Picture, one: Detection) -> bool:
         if not self._identities.persons:
             return True
-        chip = recognition_chip(picture, find_landmarks(picture.y, one.box))
-        match = self._identities.whose(embed([chip])[0], threshold=self._settings.identity.face_threshold)
-        return match.person == 0
-
-
-def _signature(luma: ByteArray) -> _Signature:
-    """An aligned face in 24x24 blocks, mean 0 and length 1: two of them multiply to their correlation."""
-    rows = luma.reshape(24, 4, 96).sum(axis=1, dtype=np.uint16)
-    return _normalised(rows.reshape(24, 24, 4).sum(axis=2, dtype=np.uint16))
-
-
-def _normalised(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> _Signature:
-    flat = values.astype(np.float32).ravel()
-    flat -= flat.mean()
-    return flat / max(float(np.sqrt(flat @ flat)), 1e-6)
+        landmarks = find_landmarks(picture.y, one.box)
+        signature = signature_of(aligned_luma(picture, placement(landmarks)))
+        if any(float(signature @ known) >= _UNMISTAKABLE for known in self._known):
+            return True
+        embedding = embed([recognition_chip(picture, landmarks)])[0]
+        is_main = self._identities.whose(embedding, threshold=self._settings.identity.face_threshold).person == 0
+        if is_main:  # a face that was only alike is not kept: likeness to likeness would lead astray
+            self._known = [*self._known, signature][-_MOST_SIGNATURES:]
+        return is_main
 
 
 def _spread(landmarks: FloatArray) -> float:

@@ -18,7 +18,7 @@ from skimage import data
 
 from schemas.errors import DecodeError, StoreError
 from schemas.settings import FacesSettings, IdentitySettings
-from schemas.tables import EMBEDDING_SIZE, IDENTITIES
+from schemas.tables import EMBEDDING_SIZE, IDENTITIES, SIGNATURE_SIZE
 from tasks.faces.decode import FrameStream, Picture
 from tasks.faces.detect import landmark_model_path
 from tasks.faces.embedding import embed, recognition_chip
@@ -47,6 +47,7 @@ SETTINGS = FacesSettings(identity=IdentitySettings(interval_seconds=1.0))
 THRESHOLD = SETTINGS.identity.threshold
 NEVER = IdentitySettings(decisive_lead=99, lone_lead=99)  # settled by what is left alone
 SIZE = (320, 240)
+NO_SIGNATURE = np.zeros(SIGNATURE_SIZE, dtype=np.float32)
 RATE = 25
 
 
@@ -154,7 +155,7 @@ def sighting(axis: int, time_seconds: float, *, side: float = 100.0) -> Sighting
     """A face of the made-up person `axis`; persons are 1.4 apart."""
     embedding = np.zeros(EMBEDDING_SIZE, dtype=np.float32)
     embedding[axis] = 1
-    return Sighting(time_seconds=time_seconds, box_side=side, embedding=embedding)
+    return Sighting(time_seconds=time_seconds, box_side=side, embedding=embedding, signature=NO_SIGNATURE)
 
 
 def main_axis(sightings: list[Sighting]) -> int:
@@ -174,7 +175,10 @@ def test_the_main_person_is_seen_most_then_largest_then_first() -> None:
 @given(st.permutations(range(12)))
 def test_identities_do_not_depend_on_the_order_of_sightings(order: list[int]) -> None:
     faces = points(12, 5, 3)
-    seen = [Sighting(time_seconds=number // 2, box_side=90.0, embedding=face) for number, face in enumerate(faces)]
+    seen = [
+        Sighting(time_seconds=number // 2, box_side=90.0, embedding=face, signature=NO_SIGNATURE)
+        for number, face in enumerate(faces)
+    ]
     expected, found = (
         identities_of(some, threshold=THRESHOLD).persons for some in (seen, [seen[number] for number in order])
     )
