@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import shutil
 import time
 from pathlib import Path
 
@@ -84,12 +85,13 @@ def main() -> None:
     """Ingest, extract, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, required=True, help="folder of clips")
-    parser.add_argument("--out", type=Path, required=True, help="where manifest and store go")
+    parser.add_argument("--out", type=Path, required=True, help="where manifest and store go, in place of older ones")
     parser.add_argument("--detector", choices=["hog", "cnn"], default="hog")
     parser.add_argument("--only", nargs="+", default=[], metavar="CLIP")
     arguments = parser.parse_args()
     settings = FacesSettings(detector=arguments.detector)
     store = Store(arguments.out / "store")
+    shutil.rmtree(store.root, ignore_errors=True)  # what is there already would take no time
     corpus = write_manifest(arguments.videos, arguments.out / "corpus", arguments.only)
     summary = ingest_corpus(corpus, store, IngestSettings(declared_frame_rate=25))
     table = Table(title=f"faces, {arguments.detector} detector", title_justify="left")

@@ -6,7 +6,8 @@
 (b) the usual loop, one process: decode (PyAV), dlib's HOG detector on every whole gray frame, five landmarks, dlib's
     aligned chip.
 (c) ours: `extract_faces` from nothing to Parquet on disk, two workers, the start of the workers and the first pass for
-    the main person included; ingestion is not (it is told beside the table).
+    the main person included; ingestion is not (it is told beside the table). Python's bytecode is cached, as usual,
+    under --out where the environment forbids it elsewhere.
 
 Each round runs a, b and c one after the other; the ratios are medians over the rounds. Clips that are shorter than
 --frames are looped by stream copy for (a) and (c); (b), whose cost does not change from frame to frame, sees the clip
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -141,7 +143,7 @@ def ours(video: Path, out: Path, *, workers: int) -> tuple[float, float, pl.Data
 
 
 def agreement(theirs: list[FloatArray | None], rows: pl.DataFrame) -> dict[str, Any]:
-    """Where (b) has a face: how many of those frames ours has too, and how far the landmarks are apart."""
+    """Where (b) has a face: how many of those frames ours has too, and how far each of the landmarks is apart."""
     mine = rows["landmarks"].to_list()
     distances, missed, gaps, absent = [], 0, [], False
     waiting: int | None = None
@@ -160,7 +162,7 @@ def agreement(theirs: list[FloatArray | None], rows: pl.DataFrame) -> dict[str, 
             waiting = None
         eyes = np.linalg.norm(expected[:2].mean(axis=0) - expected[2:4].mean(axis=0))
         points = np.array(found).reshape(5, 2)
-        distances.append(100 * float(np.linalg.norm(points - expected, axis=1).mean() / eyes))
+        distances += (100 * np.linalg.norm(points - expected, axis=1) / eyes).tolist()
     gaps += [] if waiting is None else [waiting]  # never found again
     faces = sum(one is not None for one in theirs)
     return {
@@ -185,6 +187,8 @@ def main() -> None:
     parser.add_argument("--compare", type=int, default=7500, help="frames compared with the usual loop's")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(arguments.out.resolve() / "bytecode")
     speed, truth = _table("Speed: frames/s, medians", _SPEED), _table("What (b) finds, and ours beside it", _TRUTH)
     results = {}
     for name in arguments.clips:

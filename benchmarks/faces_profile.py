@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.settings import FacesSettings
-from tasks.faces import rows, track
+from tasks.faces import pool, rows, track
 from tasks.faces.decode import FrameStream
 from tasks.faces.detect import Detector
 from tasks.faces.segment import SegmentJob, extract_segment
@@ -100,9 +101,11 @@ def profile(jobs: list[SegmentJob]) -> dict[str, float]:
 def share(jobs: list[SegmentJob], workers: int) -> list[dict[str, float]]:
     """`profile` in so many processes at once, each with its share of the jobs."""
     processes = []
+    environment = {**os.environ, **pool._ENVIRONMENT}
     for number in range(workers):
         text = json.dumps([job.as_dict() for job in jobs[number::workers]])
-        process = subprocess.Popen([sys.executable, __file__, "--jobs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, __file__, "--jobs"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         assert process.stdin is not None
         process.stdin.write(text.encode())
         process.stdin.close()

@@ -44,7 +44,7 @@ from tasks.store.layout import Store
 from tasks.store.lock import writing
 
 REPOSITORY = Path(__file__).parents[1]
-CLIPS = ("d20.mp4", "face_noface.mov", "obama_speech.mp4")
+CLIPS = ("d20.mp4", "face_noface.mov", "obama_speech.mp4", "id2_vcd_swwp2s.mpg")  # the last one is one stretch
 WORKERS = 2
 SETTINGS = FacesSettings(segment_frames=50, workers=WORKERS)
 MARK = "AFFECTFLOW_KILL_BENCHMARK"

@@ -13,6 +13,7 @@ from schemas.tables import CHIP_SIZE, SIGNATURE_SIZE
 from tasks.faces.decode import ByteArray, ColourMatrix, Picture
 
 _MARGIN_PIXELS = 2
+_LARGEST_SHORT_FACTOR = 16  # 16 x 16 pixels of 255 fit in 16 bits
 
 _BLOCKS = round(SIGNATURE_SIZE**0.5)
 
@@ -46,9 +47,10 @@ def signature_of(luma: ByteArray) -> Signature:
     """
     rows = luma.reshape(_BLOCKS, -1, CHIP_SIZE).sum(axis=1, dtype=np.uint16)
     blocks = rows.reshape(_BLOCKS, _BLOCKS, -1).sum(axis=2, dtype=np.uint16)
-    flat = blocks.astype(np.float32).ravel()
+    flat: Signature = blocks.astype(np.float32).ravel()
     flat -= flat.mean()
-    return flat / max(float(np.sqrt(flat @ flat)), 1e-6)
+    flat /= max(float(np.sqrt(flat @ flat)), 1e-6)
+    return flat
 
 
 def finished_chip(luma: ByteArray, picture: Picture, transform: FloatArray, *, chip_format: str) -> ByteArray:
@@ -104,8 +106,11 @@ def _shrunk(plane: ByteArray, transform: FloatArray, factor: int) -> tuple[ByteA
     low = np.floor(corners.min(axis=0)).astype(np.int64) - reach
     high = np.ceil(corners.max(axis=0)).astype(np.int64) + reach
     blocks = -(-(high - low) // factor)
+    end = low + blocks * factor
+    if (low >= 0).all() and end[0] <= plane.shape[1] and end[1] <= plane.shape[0]:
+        return _block_means(plane[low[1] : end[1], low[0] : end[0]], factor), low
     window = np.zeros((blocks[1] * factor, blocks[0] * factor), dtype=np.uint8)
-    bottom_right = np.minimum(low + blocks * factor, [plane.shape[1], plane.shape[0]])
+    bottom_right = np.minimum(end, [plane.shape[1], plane.shape[0]])
     top_left = np.maximum(low, 0)
     if (bottom_right > top_left).all():
         (x0, y0), (x1, y1) = top_left, bottom_right
@@ -115,7 +120,8 @@ def _shrunk(plane: ByteArray, transform: FloatArray, factor: int) -> tuple[ByteA
 
 def _block_means(window: ByteArray, factor: int) -> ByteArray:
     """Mean of each `factor` x `factor` block, rounded. Strided sums: numpy's mean over axes takes ten times as long."""
-    rows = window[0::factor].astype(np.uint32)
+    wide: type[np.unsignedinteger] = np.uint16 if factor <= _LARGEST_SHORT_FACTOR else np.uint32
+    rows = window[0::factor].astype(wide)
     for offset in range(1, factor):
         rows += window[offset::factor]
     sums = rows[:, 0::factor].copy()

@@ -22,7 +22,7 @@ import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import DecodeError, DecoderDiedError
+from schemas.errors import DecodeError, DecoderDiedError, SourceError
 from schemas.settings import MAX_PIXELS
 from tasks.ingest.media import DEMUXERS, PROTOCOLS, decoder_limit
 from tasks.ingest.recordings import Recording
@@ -32,7 +32,7 @@ ByteArray = npt.NDArray[np.uint8]
 _STALL_SECONDS = 120.0  # without a picture
 _SEEK_SECONDS = 1800.0  # without the first one, which may lie hours behind its key frame
 _END_SECONDS = 5.0  # for a killed ffmpeg to be gone
-_PIPE_BYTES = 1 << 20  # the default of 64 KiB costs a switch of process for each twentieth of a 720p frame
+_PIPE_BYTES = 1 << 18  # the default of 64 KiB costs a switch of process for each twentieth of a 720p frame
 _BUFFERS = 2
 _FRAME = b"FRAME\n"  # before each picture
 _ENVIRONMENT = {
@@ -195,8 +195,8 @@ class FrameStream:
         """Yield pictures.
 
         Raises:
-            DecodeError: ffmpeg failed, stopped inside a frame, gave a frame without telling its time, or none at all
-                for minutes.
+            DecodeError: ffmpeg failed, stopped inside a frame, or gave a frame without telling its time.
+            SourceError: no picture came for minutes.
             DecoderDiedError: ffmpeg was killed, which says nothing about the video.
         """
         width, height = self._size
@@ -205,7 +205,7 @@ class FrameStream:
         # Read into the same few buffers again and again: fresh memory for every frame costs more than the copy.
         self._skip_header()
         for buffer in cycle(np.empty((_BUFFERS, len(_FRAME) + luma + 2 * chroma), dtype=np.uint8)):
-            filled = self._fill(buffer.data)
+            filled = self._fill(buffer.data, _STALL_SECONDS)
             if filled == 0:
                 break
             data = buffer[len(_FRAME) :]
@@ -236,10 +236,10 @@ class FrameStream:
         """Read the line before the first frame, which tells nothing new; there is none where there is no frame."""
         limit = _STALL_SECONDS if self._seek is None else _SEEK_SECONDS
         one = memoryview(bytearray(1))
-        while self._fill(one, limit) and one != b"\n":
+        while self._fill(one, limit) and one[0] != ord("\n"):
             limit = _STALL_SECONDS
 
-    def _fill(self, buffer: memoryview, limit: float = _STALL_SECONDS) -> int:
+    def _fill(self, buffer: memoryview, limit: float) -> int:
         """Bytes read: all of the buffer, unless the stream ends."""
         assert isinstance(self._process.stdout, io.FileIO)
         filled = 0
@@ -267,7 +267,7 @@ class FrameStream:
     def _await(self, pipe: io.FileIO, limit: float) -> None:
         """Wait until a pipe has something to read, or has ended."""
         if not select.select([pipe], [], [], limit)[0]:
-            raise DecodeError(
+            raise SourceError(
                 f"{self._path}: no picture from the decoder for {limit:.0f} s; look whether the disk that the video is "
                 "on still answers, then run again"
             )

@@ -1,22 +1,25 @@
 """The sparse first pass over a recording: who is in it, and who of them is the main person.
 
 Detection and embedding cost 8 and 60 ms a frame at 360x288, so frames are looked at in an order that is spread over
-the whole recording from the start, and only until those left cannot, or all but cannot, change who is main.
+the whole recording from the start, a few at once in as many processes as there are, and only until those left cannot,
+or all but cannot, change who is main.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.settings import FacesSettings, IdentitySettings
 from schemas.tables import INDEX
-from tasks.faces.chip import Signature, aligned_luma, placement, signature_of
-from tasks.faces.decode import ByteArray, Picture
+from tasks.faces.chip import aligned_luma, placement, signature_of
+from tasks.faces.decode import Picture
 from tasks.faces.detect import Detector, find_landmarks
 from tasks.faces.embedding import embed, recognition_chip
 from tasks.faces.identity import Identities, Sighting, identities_of, write_identities
@@ -27,7 +30,7 @@ from tasks.store.parts import read_table
 
 @dataclass(frozen=True, kw_only=True)
 class IdentitiesJob:
-    """The first pass over one recording, for a worker."""
+    """The first pass over one recording."""
 
     recording_id: str
     path: str
@@ -40,6 +43,20 @@ class IdentitiesJob:
     seekable: bool
     settings: dict[str, Any]
 
+
+@dataclass(frozen=True, kw_only=True)
+class LookJob:
+    """A few of its frames, by `positions` in the index, for a worker; `by_seeking`: each is decoded on its own."""
+
+    recording_id: str
+    path: str
+    positions: Sequence[int]
+    pts: Sequence[int]
+    by_seeking: bool
+    width: int
+    height: int
+    settings: dict[str, Any]
+
     @property
     def what(self) -> str:
         """For messages."""
@@ -47,26 +64,47 @@ class IdentitiesJob:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"kind": "identities", **asdict(self)}
+        return {"kind": "look", **asdict(self)}
 
 
-def write_settled(job: IdentitiesJob) -> None:
-    """Settle who is in a recording and write its `identities`.
+SampledFaces = list[list[dict[str, Any]]]
+"""The faces of each frame of a `LookJob`: all of a `Sighting` but its time, for JSON."""
+
+
+def look_at(job: LookJob) -> SampledFaces:
+    """Every face that a look at the whole of some pictures finds; none where a picture cannot be decoded.
+
+    Raises:
+        DecodeError: the file cannot be opened.
+    """
+    settings = FacesSettings(**job.settings)
+    detector = Detector(settings)
+    pictures = SampledPictures(
+        Path(job.path), np.array(job.pts), size=(job.width, job.height), max_pixels=settings.max_pixels
+    )
+    if job.by_seeking:
+        sought = pictures.sought(tuple(range(len(job.pts))))
+        return [[] if picture is None else _faces(detector, picture) for picture in sought]
+    found = [_faces(detector, picture) for picture in pictures.passing(tuple(job.positions))]
+    return found + [[] for _ in range(len(job.positions) - len(found))]
+
+
+def look_here(jobs: Sequence[LookJob]) -> list[SampledFaces]:
+    """`look_at` for each of some jobs, in this process."""
+    return [look_at(job) for job in jobs]
+
+
+def write_settled(job: IdentitiesJob, look: Callable[[Sequence[LookJob]], list[SampledFaces]] = look_here) -> None:
+    """Settle who is in a recording and write its `identities`; `look` as for `settle_identities`.
 
     Raises:
         DecodeError: the file cannot be opened.
         StoreError: the part cannot be written.
     """
-    identities = settle_identities(
-        Path(job.path),
-        read_table(Path(job.index_path), INDEX, ["pts", "time_seconds", "is_keyframe"]),
-        size=(job.width, job.height),
-        seekable=job.seekable,
-        settings=FacesSettings(**job.settings),
-    )
+    index = read_table(Path(job.index_path), INDEX, ["pts", "time_seconds", "is_keyframe"])
     write_identities(
         Path(job.identities_path),
-        identities,
+        settle_identities(job, index, look=look),
         recording_id=job.recording_id,
         key=job.stage_key,
         source_sha256=job.source_sha256,
@@ -74,34 +112,21 @@ def write_settled(job: IdentitiesJob) -> None:
     )
 
 
-@dataclass(frozen=True)
-class _Face:
-    """A face of a sampled frame that nobody has recognised yet."""
-
-    box_side: float
-    chip: ByteArray
-    signature: Signature
-
-
 def settle_identities(
-    path: Path,
+    job: IdentitiesJob,
     index: pa.Table,
     *,
-    size: tuple[int, int],
-    seekable: bool,
-    settings: FacesSettings,
+    look: Callable[[Sequence[LookJob]], list[SampledFaces]] = look_here,
     all_persons: bool = False,
 ) -> Identities:
     """The persons of one recording by a few of its frames, the main one first.
 
-    A function of its arguments and the file alone. Memory does not grow with the recording.
+    A function of the recording and the settings alone, whoever looks. Memory does not grow with the recording.
 
     Args:
-        path: the video.
+        job: the recording, and the settings of detection and of identity.
         index: its `schemas.tables.INDEX`: `pts`, `time_seconds`, `is_keyframe`.
-        size: width and height of the upright, square-pixel picture, from `upright_size`.
-        seekable: False where the index cannot be sought (a declared frame rate); everything is decoded then.
-        settings: of detection and of identity.
+        look: what each of some jobs finds, as `look_at` says it.
         all_persons: look at every sample, also once the main person is settled.
 
     Returns: no persons where no sampled frame shows a face. Unless `all_persons`, those that only appear in
@@ -110,34 +135,45 @@ def settle_identities(
     Raises:
         DecodeError: the file cannot be opened. Damage inside it is no error here: those samples show nobody.
     """
-    times = index["time_seconds"].to_numpy()
+    times, pts = index["time_seconds"].to_numpy(), index["pts"].to_numpy()
+    settings = FacesSettings(**job.settings).identity
     samples = choose_samples(
         times,
         index["is_keyframe"].to_numpy(),
-        interval_seconds=settings.identity.interval_seconds,
-        most=settings.identity.most_samples,
-        seekable=seekable,
+        interval_seconds=settings.interval_seconds,
+        most=settings.most_samples,
+        seekable=job.seekable,
     )
     order = [samples.positions[rank] for rank in spread_order(len(samples.positions))]
-    pictures = SampledPictures(path, index["pts"].to_numpy(), size=size, max_pixels=settings.max_pixels)
-    looks = _looks_by_seeking if samples.by_seeking else _looks_in_passing
+    at_once = settings.lone_lead if samples.by_seeking else len(order)  # the fewest that can be enough
     sightings: list[Sighting] = []
     identities = Identities(())
-    for taken, (position, faces) in enumerate(looks(pictures, order, Detector(settings)), start=1):
-        embeddings = embed([face.chip for face in faces])
-        sightings += [
-            Sighting(
-                time_seconds=float(times[position]),
-                box_side=face.box_side,
-                embedding=embedding,
-                signature=face.signature,
-            )
-            for face, embedding in zip(faces, embeddings, strict=True)
-        ]
-        identities = identities_of(sightings, threshold=settings.identity.threshold)
-        if not all_persons and is_settled(identities, left=len(order) - taken, settings=settings.identity):
-            break
+    for start in range(0, len(order), max(at_once, 1)):
+        some = order[start : start + at_once]
+        alone = [[position] for position in some] if samples.by_seeking else [sorted(some)]
+        jobs = [_look_job(job, positions, pts, by_seeking=samples.by_seeking) for positions in alone]
+        seen: dict[int, list[dict[str, Any]]] = {}
+        for one, found in zip(jobs, look(jobs), strict=True):
+            seen |= zip(one.positions, found, strict=True)
+        for taken, position in enumerate(some, start=start + 1):
+            sightings += [_sighting(float(times[position]), face) for face in seen[position]]
+            identities = identities_of(sightings, threshold=settings.threshold)
+            if not all_persons and is_settled(identities, left=len(order) - taken, settings=settings):
+                return identities
     return identities
+
+
+def _look_job(job: IdentitiesJob, positions: Sequence[int], pts: npt.NDArray[np.int64], *, by_seeking: bool) -> LookJob:
+    return LookJob(
+        recording_id=job.recording_id,
+        path=job.path,
+        positions=[int(position) for position in positions],
+        pts=[int(pts[position]) for position in positions],
+        by_seeking=by_seeking,
+        width=job.width,
+        height=job.height,
+        settings=job.settings,
+    )
 
 
 def spread_order(number: int) -> list[int]:
@@ -160,27 +196,24 @@ def is_settled(identities: Identities, *, left: int, settings: IdentitySettings)
     return ahead > left or ahead >= (settings.decisive_lead if counts[1] else settings.lone_lead)
 
 
-def _looks_by_seeking(
-    pictures: SampledPictures, order: list[int], detector: Detector
-) -> Iterator[tuple[int, list[_Face]]]:
-    for position, picture in zip(order, pictures.sought(tuple(order)), strict=True):
-        yield position, [] if picture is None else _faces(detector, picture)
-
-
-def _looks_in_passing(
-    pictures: SampledPictures, order: list[int], detector: Detector
-) -> Iterator[tuple[int, list[_Face]]]:
-    ascending = tuple(sorted(order))
-    found = dict(zip(ascending, (_faces(detector, picture) for picture in pictures.passing(ascending)), strict=False))
-    for position in order:
-        yield position, found.get(position, [])
-
-
-def _faces(detector: Detector, picture: Picture) -> list[_Face]:
-    """Every face that a look at the whole picture finds."""
+def _faces(detector: Detector, picture: Picture) -> list[dict[str, Any]]:
     faces = []
     for one in detector.everywhere(picture.y, small=True):
         landmarks = find_landmarks(picture.y, one.box)
-        signature = signature_of(aligned_luma(picture, placement(landmarks)))
-        faces.append(_Face(one.side, recognition_chip(picture, landmarks), signature))
+        faces.append(
+            {
+                "box_side": one.side,
+                "embedding": embed([recognition_chip(picture, landmarks)])[0].tolist(),
+                "signature": signature_of(aligned_luma(picture, placement(landmarks))).tolist(),
+            }
+        )
     return faces
+
+
+def _sighting(time_seconds: float, face: dict[str, Any]) -> Sighting:
+    return Sighting(
+        time_seconds=time_seconds,
+        box_side=face["box_side"],
+        embedding=np.array(face["embedding"], dtype=np.float32),
+        signature=np.array(face["signature"], dtype=np.float32),
+    )

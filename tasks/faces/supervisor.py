@@ -20,7 +20,7 @@ from tasks.faces.identity import identities_key
 from tasks.faces.plan import frames_key
 from tasks.faces.pool import Job, run_jobs, warm, workers_kept
 from tasks.faces.segment import SegmentJob, is_whole
-from tasks.faces.settle import IdentitiesJob
+from tasks.faces.settle import IdentitiesJob, write_settled
 from tasks.ingest.recordings import Recording
 from tasks.ingest.source import check_source
 from tasks.progress import Bar
@@ -83,11 +83,11 @@ def run_segments(segments: Sequence[Job], whole: Job, recording: Recording, *, w
 
 
 def _settle(store: Store, recording: Recording, settings: FacesSettings, *, workers: int, bar: Bar) -> None:
-    """Settle who the main person is, unless that is on disk; the other workers start meanwhile."""
+    """Settle who the main person is, unless that is on disk; all workers start for it, needed there or not."""
     job = identities_job(store, recording, settings)
     if not is_current(Path(job.identities_path), job.stage_key):
         warm(workers)
-        run_jobs([job], workers=1, bar=bar)
+        write_settled(job, lambda looks: run_jobs(looks, workers=workers, bar=bar))
 
 
 def _remove_leftovers(folder: Path, *, keep: int, key: str) -> None:

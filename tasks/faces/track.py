@@ -2,7 +2,8 @@
 
 Between detections the landmarks of one frame carry the box to the next, and the aligned face is compared with the one
 before; the detector looks anew at the face's surroundings every few frames and whenever that check fails, and at the
-whole picture at the start, now and then, after a cut and when the face is lost.
+whole picture at the start, now and then, when the face is lost, and after a cut unless the main person is where she or
+he was and cannot be mistaken.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Look:
 
 
 class Track:
-    """One face being followed; `face` is what the last frame showed of it.
+    """One face being followed; `face` is what the last frame showed of it, `signature` how it looked.
 
     Args:
         picture: the frame that it is first seen in.
@@ -68,7 +69,7 @@ class Track:
 
     face: Face
     _placing: FloatArray
-    _signature: Signature
+    signature: Signature
     _age: int  # frames since a detection
 
     def __init__(self, picture: Picture, one: Detection) -> None:
@@ -112,7 +113,7 @@ class Track:
     def resembles(self, picture: Picture, landmarks: FloatArray, settings: FacesSettings) -> bool:
         """Whether the face at some landmarks, aligned, looks like this one in the frame before."""
         luma = aligned_luma(picture, placement(landmarks))
-        return float(signature_of(luma) @ self._signature) >= settings.tracking_threshold
+        return float(signature_of(luma) @ self.signature) >= settings.tracking_threshold
 
     def accept(self, picture: Picture, one: Detection, landmarks: FloatArray) -> None:
         """Go on with a detection of the same face, and the landmarks found in its box."""
@@ -130,17 +131,17 @@ class Track:
         transform = placement(landmarks)
         luma = aligned_luma(picture, transform)
         signature = signature_of(luma)
-        likeness = float(signature @ self._signature)
+        likeness = float(signature @ self.signature)
         if likeness < threshold:
             return False
-        self._signature, self._age = signature, self._age + 1
+        self.signature, self._age = signature, self._age + 1
         self.face = Face(box=box, source="tracked", score=likeness, landmarks=landmarks, transform=transform, luma=luma)
         return True
 
     def _keep(self, picture: Picture, box: Box, landmarks: FloatArray, *, placing: FloatArray, score: float) -> None:
         transform = placement(landmarks)
         luma = aligned_luma(picture, transform)
-        self._placing, self._signature, self._age = placing, signature_of(luma), 0
+        self._placing, self.signature, self._age = placing, signature_of(luma), 0
         self.face = Face(box=box, source="detected", score=score, landmarks=landmarks, transform=transform, luma=luma)
 
 
@@ -191,13 +192,26 @@ class FaceFinder:
         """Look at the next frame."""
         self._position += 1
         if self._cuts.is_cut(picture.y):
-            self._track = None
+            self._track = self._after_cut(picture)
             self._strangers = []
+            if self._track is not None:
+                return Look(face=self._track.face, num_other_faces=None)
         if self._track is None or self._position % self._settings.full_detection_interval == 0:
             return self._look_everywhere(picture)
         if self._track.follow(picture, self._detector, self._settings, self._is_still_main):
             return Look(face=self._track.face, num_other_faces=None)
         return self._look_everywhere(picture)
+
+    def _after_cut(self, picture: Picture) -> Track | None:
+        """The main person where she or he was before a jump within a scene, if that cannot be mistaken."""
+        if self._track is None or self._position % self._settings.full_detection_interval == 0:
+            return None
+        expected = self._track.expected
+        near = self._detector.around(picture.y, expected)
+        if not near or overlap(near[0].box, expected) < _SAME_FACE_OVERLAP:
+            return None
+        track = Track(picture, near[0])
+        return track if self._is_unmistakable(track.signature) else None
 
     def _look_everywhere(self, picture: Picture) -> Look:
         small = self._position % _SMALL_FACE_INTERVAL == 0
@@ -246,13 +260,16 @@ class FaceFinder:
             return True
         landmarks = find_landmarks(picture.y, one.box)
         signature = signature_of(aligned_luma(picture, placement(landmarks)))
-        if any(float(signature @ known) >= _UNMISTAKABLE for known in self._known):
+        if self._is_unmistakable(signature):
             return True
         embedding = embed([recognition_chip(picture, landmarks)])[0]
         is_main = self._identities.whose(embedding, threshold=self._settings.identity.face_threshold).person == 0
         if is_main:  # a face that was only alike is not kept: likeness to likeness would lead astray
             self._known = [*self._known, signature][-_MOST_SIGNATURES:]
         return is_main
+
+    def _is_unmistakable(self, signature: Signature) -> bool:
+        return any(float(signature @ known) >= _UNMISTAKABLE for known in self._known)
 
 
 def _spread(landmarks: FloatArray) -> float:

@@ -22,7 +22,7 @@ from typing import Any
 from schemas.errors import AffectFlowError
 from tasks.faces.detect import load_models
 from tasks.faces.segment import SegmentJob, extract_segment
-from tasks.faces.settle import IdentitiesJob, write_settled
+from tasks.faces.settle import LookJob, SampledFaces, look_at
 from tasks.people.join import JoinJob, join_people
 from tasks.people.segment import PeopleJob, find_people
 
@@ -47,9 +47,8 @@ def _segment(job: dict[str, Any]) -> tuple[int, int]:
     return frames, frames
 
 
-def _identities(job: dict[str, Any]) -> tuple[int, None]:
-    write_settled(IdentitiesJob(**job))
-    return 0, None
+def _look(job: dict[str, Any]) -> tuple[int, SampledFaces]:
+    return 0, look_at(LookJob(**job))
 
 
 def _people(job: dict[str, Any]) -> tuple[int, None]:
@@ -64,7 +63,7 @@ def _join(job: dict[str, Any]) -> tuple[int, None]:
 
 _JOBS: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {
     "segment": _segment,
-    "identities": _identities,
+    "look": _look,
     "people": _people,
     "join": _join,
 }

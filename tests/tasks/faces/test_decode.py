@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.errors import DecodeError, DecoderDiedError
+from schemas.errors import DecodeError, DecoderDiedError, SourceError
 from tasks.faces.chip import rgb_from_planes
 from tasks.faces.decode import FrameStream, Picture, decoder_version, upright_size
 from tasks.ingest.probe import probe_video
@@ -242,6 +243,26 @@ def test_a_killed_decoder_is_an_error(films: Films) -> None:
     with pytest.raises(DecoderDiedError, match=r"long2.mp4.*signal 9"):
         killed()
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+def test_a_decoder_that_stands_still_is_named(films: Films, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    """As on a disk that does not answer: ffmpeg is stopped, before its first picture or later."""
+    path = run_ffmpeg("-f", "lavfi", "-i", "testsrc=s=640x480:r=25:d=10", *X264, films.path("long3.mp4"))
+    monkeypatch.setattr("tasks.faces.decode._STALL_SECONDS", 0.5)
+
+    def stopped() -> None:
+        with FrameStream(path, size=(640, 480)) as stream:
+            if taken == 0:
+                stream._process.send_signal(signal.SIGSTOP)
+            for count, _ in enumerate(stream, start=1):
+                if count == taken:
+                    stream._process.send_signal(signal.SIGSTOP)
+
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=r"long3.mp4: no picture from the decoder for 0"):
+        stopped()
+    assert 0.4 < time.monotonic() - started < 30
 
 
 def test_odd_names_are_only_names(tmp_path: Path, films: Films) -> None:

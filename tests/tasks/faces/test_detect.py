@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import dlib
@@ -12,9 +14,12 @@ from PIL import Image
 from skimage import data
 
 from schemas.settings import FacesSettings
+from schemas.tables import SIGNATURE_SIZE
+from tasks.faces.chip import aligned_luma, placement, signature_of
 from tasks.faces.decode import Picture
 from tasks.faces.detect import Detector, landmark_model_path
-from tasks.faces.identity import Identities
+from tasks.faces.embedding import embed, recognition_chip
+from tasks.faces.identity import Embedding, Identities, Person
 from tasks.faces.track import Face, FaceFinder, Look
 
 from .conftest import portrait
@@ -183,6 +188,68 @@ def test_somebody_else_in_the_same_place_is_not_followed(
     ]
     assert [look.face is not None for look in seen] == [True, True, False]
     assert seen[2].num_other_faces == 1
+
+
+def face_at(source: ByteArray, face: dlib.rectangle, side: int, left: int, top: int, seed: int) -> ByteArray:
+    """A room of noise with one face from `source`, `side` pixels wide, its box at `left`, `top`."""
+    room = np.random.default_rng(seed).integers(16, 235, (600, 900), dtype=np.uint8)
+    scale = side / face.width()
+    scaled = np.asarray(Image.fromarray(source).resize([round(edge * scale) for edge in source.shape[::-1]]))
+    x, y, reach = round(face.left() * scale), round(face.top() * scale), side // 5
+    room[top - reach : top + side + reach, left - reach : left + side + reach] = scaled[
+        y - reach : y + side + reach, x - reach : x + side + reach
+    ]
+    return room
+
+
+def picture(gray: ByteArray) -> Picture:
+    half = np.full((gray.shape[0] // 2, gray.shape[1] // 2), 128, dtype=np.uint8)
+    return Picture(y=gray, u=half, v=half, pts=0, time_base=Fraction(1, 25))
+
+
+def test_after_a_cut_only_a_face_that_is_not_unmistakable_is_recognised_anew(
+    hopper: ByteArray, astronaut: ByteArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main person in two places, then a stranger in the very place where the main person was."""
+    asked: list[int] = []
+
+    def counted(chips: Sequence[ByteArray]) -> list[Embedding]:
+        asked.append(len(chips))
+        return embed(chips)
+
+    monkeypatch.setattr("tasks.faces.track.embed", counted)
+    mine, theirs = plain(hopper), plain(astronaut)
+    first = face_at(hopper, mine, 180, 100, 100, 1)
+    again, stranger = face_at(hopper, mine, 182, 500, 300, 2), face_at(astronaut, theirs, 182, 500, 300, 3)
+    landmarks = landmarks_of(first, plain(first))
+    person = Person(
+        num_sightings=1,
+        first_seen_seconds=0,
+        last_seen_seconds=0,
+        median_box_side=180,
+        reference=embed([recognition_chip(picture(first), landmarks)])[0],
+        signatures=np.zeros((0, SIGNATURE_SIZE), dtype=np.float32),
+    )
+    finder = FaceFinder(SETTINGS, Identities((person,)))
+    seen = [finder.find(picture(gray)).face is not None for gray in (first, again, first, stranger, again, stranger)]
+    assert seen == [True, True, True, False, True, False]
+    assert len(asked) == 3  # the first face, and each appearance of the stranger
+
+    asked.clear()
+    finder.reset()
+    assert finder.find(picture(first)).face is not None
+    assert len(asked) == 1  # a segment knows nothing of another
+    signature = signature_of(aligned_luma(picture(first), placement(landmarks)))
+    told = FaceFinder(SETTINGS, Identities((replace(person, signatures=signature[None]),)))
+    asked.clear()
+    assert told.find(picture(first)).face is not None
+    assert told.find(picture(again)).face is not None
+    jumped = told.find(picture(face_at(hopper, mine, 181, 506, 304, 4)))
+    assert jumped.face is not None
+    assert jumped.face.source == "detected"
+    assert jumped.num_other_faces is None  # in its place: nobody else was looked for
+    assert not asked
+    assert told.find(picture(stranger)).face is None
 
 
 def test_a_jump_is_followed_by_a_look_at_the_whole_picture(hopper: ByteArray) -> None:

@@ -32,8 +32,7 @@ from tasks.faces.identity import (
     read_identities,
     write_identities,
 )
-from tasks.faces.sampling import SampledPictures, Samples, choose_samples
-from tasks.faces.settle import is_settled, settle_identities, spread_order
+from tasks.faces.settle import IdentitiesJob, is_settled, settle_identities, spread_order
 from tasks.ingest.probe import probe_video
 from tasks.store.layout import Store
 from tasks.store.parts import read_provenance, read_table
@@ -232,34 +231,6 @@ def test_the_order_is_spread_from_the_start(number: int) -> None:
             assert gaps.max() <= 2 * 2 ** np.ceil(np.log2(number)) / taken
 
 
-def chosen(
-    keys: list[int], frames: int = 1000, *, interval: float = 5.0, most: int = 120, seekable: bool = True
-) -> Samples:
-    times = np.arange(frames) / RATE
-    is_key = np.zeros(frames, dtype=np.bool_)
-    is_key[keys] = True
-    return choose_samples(times, is_key, interval_seconds=interval, most=most, seekable=seekable)
-
-
-def test_samples_are_one_from_each_stretch() -> None:
-    for keys in (list(range(0, 1000, 10)), list(range(0, 1000, 110)), [0]):
-        for seekable in (True, False):
-            samples = chosen(keys, seekable=seekable)
-            assert np.array_equal(np.array(samples.positions) // 125, np.arange(8))
-            assert samples.by_seeking == (seekable and len(keys) > 1)
-    for every in (10, 300):
-        sparse = chosen(list(range(0, 4000, every)), 4000)
-        assert all(position % every == 0 for position in sparse.positions)
-        assert len({position // 125 for position in sparse.positions}) == len(sparse.positions) >= 10
-
-
-def test_the_number_of_samples_is_bounded() -> None:
-    assert len(chosen([0], 20).positions) == 3
-    assert len(chosen([0], 1).positions) == 1
-    assert len(chosen([0], 90_000, most=50).positions) == 50
-    assert chosen([], 0).positions == ()
-
-
 @pytest.fixture(scope="module")
 def duo(films: Films) -> Path:
     """12 s: Hopper, large, for 4 s; then Collins, smaller, for 8 s with half a second of wall in the middle."""
@@ -281,11 +252,26 @@ def with_identity(**changes: float) -> FacesSettings:
     return SETTINGS.model_copy(update={"identity": SETTINGS.identity.model_copy(update=changes)})
 
 
+def first_pass(path: Path, settings: FacesSettings = SETTINGS, *, seekable: bool = True) -> IdentitiesJob:
+    return IdentitiesJob(
+        recording_id="film",
+        path=str(path),
+        source_sha256="",
+        index_path="",
+        identities_path="",
+        stage_key="",
+        width=SIZE[0],
+        height=SIZE[1],
+        seekable=seekable,
+        settings=settings.model_dump(mode="json"),
+    )
+
+
 def settle(
     path: Path, settings: FacesSettings = SETTINGS, *, seekable: bool = True, all_persons: bool = False
 ) -> Identities:
     index = probe_video(path, declared_frame_rate=RATE).index_table("film")
-    return settle_identities(path, index, size=SIZE, seekable=seekable, settings=settings, all_persons=all_persons)
+    return settle_identities(first_pass(path, settings, seekable=seekable), index, all_persons=all_persons)
 
 
 @pytest.fixture(scope="module")
@@ -341,26 +327,9 @@ def test_damage_inside_is_no_evidence_and_a_missing_file_an_error(duo: Path, tmp
     damaged.write_bytes(content)
     index = probe_video(duo).index_table("film")
     for seekable in (True, False):
-        settle_identities(damaged, index, size=SIZE, seekable=seekable, settings=SETTINGS)
+        settle_identities(first_pass(damaged, seekable=seekable), index)
     with pytest.raises(DecodeError, match=r"none\.mp4"):
-        settle_identities(tmp_path / "none.mp4", index, size=SIZE, seekable=True, settings=SETTINGS)
-
-
-@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_sampled_pictures_are_those_of_the_decoder(films: Films, degrees: int, tmp_path: Path) -> None:
-    path = run_ffmpeg("-display_rotation", str(degrees), "-i", films.portrait(), "-c", "copy", tmp_path / "turned.mp4")
-    size = SIZE if degrees % 180 == 0 else SIZE[::-1]
-    with FrameStream(path, size=size) as stream:
-        expected = [replace(one, y=one.y.copy(), u=one.u.copy(), v=one.v.copy()) for one in stream]
-    pts = np.array([picture.pts for picture in expected])
-    pictures = SampledPictures(path, pts, size=size, max_pixels=SETTINGS.max_pixels)
-    for found in (pictures.sought((100, 0, 33)), pictures.passing((0, 33, 100))):
-        seen = {picture.pts: picture for picture in found if picture is not None}
-        assert set(seen) == {int(pts[0]), int(pts[33]), int(pts[100])}
-        for position in (0, 33, 100):
-            ours, theirs = seen[int(pts[position])], expected[position]
-            for a, b in ((ours.y, theirs.y), (ours.u, theirs.u), (ours.v, theirs.v)):
-                assert np.abs(a.astype(int) - b).max() <= 1
+        settle_identities(first_pass(tmp_path / "none.mp4"), index)
 
 
 def test_the_table_says_what_was_found(tmp_path: Path) -> None:
@@ -374,7 +343,8 @@ def test_the_table_says_what_was_found(tmp_path: Path) -> None:
         assert len(back.persons) == len(persons.persons)
         for one, other in zip(back.persons, persons.persons, strict=True):
             np.testing.assert_array_equal(one.reference, other.reference)
-            assert replace(one, reference=other.reference) == other
+            np.testing.assert_array_equal(one.signatures, other.signatures)
+            assert replace(one, reference=other.reference, signatures=other.signatures) == other
         assert read_table(path, IDENTITIES).schema.equals(IDENTITIES)
         assert pl.read_parquet(path)["person"].to_list() == list(range(len(persons.persons)))
     found = read_provenance(path)
