@@ -381,8 +381,6 @@ _MODERN = (
         input_size=96,
         options={**_SLIM, "stem_stride": 2},
     ),
-    _modern("mobile-48", "models.mobile:FaceMobileNet", 627_199, 512, options={"stem_stride": 1}),
-    _modern("mobile-96", "models.mobile:FaceMobileNet", 627_199, 512, input_size=96),
 )
 
 ENTRIES = (*_KHORRAMI_CNN, *_KHORRAMI_RNN, *_POSTER, *_TOUCHY, *_AFFECTNET, *_SHALLOW_DEEP, *_MODERN)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from models.blocks import FaceNetwork, activation, connected, conv, front, glorot_start, stages
+from models.blocks import FaceNetwork, activation, connected, conv, front, glorot_start, he_start, stages
 
 
 class PosterSmall(FaceNetwork):
@@ -65,7 +65,8 @@ class PosterLarge(FaceNetwork):
     """The larger original, "Kaggle's EmoNets": `[batch, channel, height, width]`, 0 to 255, to `[batch, output]`.
 
     C: three groups of three 3x3 convolutions (32, 64, 128), each with ReLU, maxpool 2 after each group, FC 64 - ReLU -
-    dropout .5, twice, linear; pixels/255, Glorot uniform start.
+    dropout .5, twice, linear; pixels/255, He start: with Glorot's the signal of
+    nine ReLU layers fades and training never leaves chance.
 
     Args:
         num_outputs: classes, or raters.
@@ -101,4 +102,4 @@ class PosterLarge(FaceNetwork):
             num_features=[flat, *hidden_sizes][-1],
             num_outputs=num_outputs,
         )
-        glorot_start(self)
+        he_start(self)

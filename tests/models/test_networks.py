@@ -41,7 +41,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "vgg-face-48": {"widths": (16, 16, 32, 32), "hidden_sizes": (64, 64)},
     "resnet18-48": {"widths": (16, 16, 32, 32)},
     **{name: {"input_size": 32} for name in FACES if name.startswith("affectnet")},
-    **{name: {"input_size": 32} for name in ("resnet-slim-48", "resnet-slim-96", "mobile-48", "mobile-96")},
+    **{name: {"input_size": 32} for name in ("resnet-slim-48", "resnet-slim-96")},
 }
 """Sizes that keep a test short: the layers stay, and their order."""
 
@@ -57,7 +57,6 @@ BY_HEART: dict[str, dict[str, Any]] = {
     "deep": {"widths": (8, 16, 32, 32)},
     "vgg-slim-48": {"widths": (8, 16, 32, 32)},
     "resnet-slim-48": {"widths": (8, 16, 32, 32)},
-    "mobile-48": {"widths": (8, 16, 32, 32)},
 }
 """One network or more of each family, narrow."""
 
@@ -331,7 +330,6 @@ def test_depth_widths_and_nonlinearity_are_arguments(nonlinearity: str) -> None:
         ("deep", {"widths": (4, 8, 8), "kernels": (3, 5, 3), "hidden_sizes": (16, 16)}),
         ("vgg-slim-48", {"widths": (4, 8), "stage_depth": 1, "hidden_sizes": (16,)}),
         ("resnet-slim-48", {"widths": (4, 8), "depths": (1, 2), "squeeze": 2, "drop_path": 0.5}),
-        ("mobile-48", {"widths": (4, 8), "depths": (1, 2), "squeeze": 4, "drop_path": 0.5, "num_features": 16}),
     ]
     for name, options in wanted:
         network = registry.build(name, num_outputs=3, nonlinearity=nonlinearity, dropout=0.1, **options)

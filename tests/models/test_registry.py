@@ -41,7 +41,7 @@ def test_published_figures_of_the_issue_are_there() -> None:
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"network = 'alexnet': expected one of khorrami-cnn, .*mobile-96"):
+    with pytest.raises(SettingsError, match=r"network = 'alexnet': expected one of khorrami-cnn, .*resnet-slim-96"):
         registry.build("alexnet", num_outputs=7)
     with pytest.raises(SettingsError, match=r"'khorrami-rnn' reads features.* faces: khorrami-cnn, "):
         registry.build("khorrami-rnn", num_outputs=7)
