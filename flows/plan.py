@@ -108,10 +108,12 @@ def _models(
 
 
 def report_is_current(store: Store, scoring: Scoring) -> bool:
-    """True if the report is newer than every metric it shows and every failure."""
-    report = store.reports / "report.html"
-    if not report.exists():
+    """True if the report is of this protocol, and newer than every metric it shows and every failure."""
+    report, markdown = store.reports / "report.html", store.reports / "report.md"
+    if not report.exists() or not markdown.exists():
         return False
-    shown = [metrics_path(store, model_id) for model_id in scoring.model_ids]
+    if f"\nProtocol: {scoring.protocol_name}:" not in markdown.read_text(encoding="utf-8"):
+        return False  # somebody has evaluated under another one since
+    shown = [metrics_path(store, model_id, scoring.protocol_name) for model_id in scoring.model_ids]
     newest = max(path.stat().st_mtime_ns for path in [*shown, *store.failures.glob("part-*.parquet")])
     return report.stat().st_mtime_ns >= newest

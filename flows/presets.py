@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from schemas.loading import load_pipeline, load_protocol
 from schemas.presets import preset_path
-from schemas.runs import FacesRun, IngestRun, PipelineRun, StoreRun
-from schemas.settings import PipelineSettings, load_pipeline
+from schemas.runs import CompareRun, EvaluateRun, FacesRun, IngestRun, PipelineRun, StoreRun
+from schemas.settings import CnnTraining, PipelineSettings
 
 
 def settings_of(run: StoreRun) -> PipelineSettings:
@@ -20,6 +21,16 @@ def settings_of(run: StoreRun) -> PipelineSettings:
     if isinstance(run, FacesRun | PipelineRun):
         chosen = {name: getattr(run, name) for name in ("workers", "all_faces") if getattr(run, name) is not None}
         settings = settings.model_copy(update={"faces": settings.faces.model_copy(update=chosen)})
+    if isinstance(run, EvaluateRun | CompareRun) and run.protocol is not None:
+        evaluation = load_protocol(run.protocol).model_copy(update={"ceiling": settings.evaluate.ceiling})
+        settings = settings.model_copy(update={"evaluate": evaluation})
     if isinstance(run, PipelineRun) and run.control is not None:
         settings = settings.model_copy(update={"control": run.control})
+    if isinstance(run, PipelineRun) and run.start_from is not None:
+        settings = settings.model_copy(update={"cnn": starting_from(settings.cnn, run.start_from)})
     return settings
+
+
+def starting_from(training: CnnTraining, start_from: str) -> CnnTraining:
+    """The training with another start; checked anew."""
+    return CnnTraining.model_validate({**training.model_dump(), "start_from": start_from})

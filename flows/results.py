@@ -10,12 +10,14 @@ from rich.console import Console
 from flows.plan import plan_pipeline, scoring_after
 from flows.presets import settings_of
 from flows.scoring import Scoring, chosen_cards, scoring_of
+from flows.seeds import over_seeds, seed_groups
 from flows.terminal import failures_table, problems_table, scores_table
 from schemas.cards import ModelCard
 from schemas.presets import conf_dir
 from schemas.runs import EvaluateRun, PipelineRun
 from schemas.tables import frames_schema
 from tasks.ingest.recordings import read_corpus_note, read_recordings
+from tasks.store.cards import read_cards
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 from tasks.store.parts import read_table
@@ -51,15 +53,24 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
 
     Returns: the same for machines.
     """
-    from tasks.report.summary import POOLINGS, read_scores, tabulate
+    from tasks.report.summary import read_scores, tabulate
 
     synthetic = bool(read_corpus_note(store))
-    scores = read_scores(store, scoring.rows, dimension=scoring.dimension)
+    scores = read_scores(store, scoring.rows, dimension=scoring.dimension, protocol=scoring.protocol_name)
     shown = scores.partitions[0]  # test where there is one
-    tables = [tabulate(scores, partition=shown, pooling=pooling, metric="ccc") for pooling in POOLINGS]
+    tables = [tabulate(scores, partition=shown, pooling=pooling, metric="ccc") for pooling in scores.poolings]
     for table in tables:
         console.print(scores_table(table, note=" (synthetic corpus)" if synthetic else ""))
-    console.print(f"protocol: {scoring.protocol}")
+    groups = seed_groups({card.model_id: card for card in read_cards(store) if card.model_id in scoring.model_ids})
+    seeds = [told for table in tables for told in over_seeds(table, groups)]
+    for told in seeds:
+        mean, spread = told["mean"]["mean"], told["mean"]["spread"]
+        if mean is not None and spread is not None:
+            pooling = told["pooling"].replace("_", " ")
+            console.print(
+                f"{told['label']}, {told['mean']['seeds']} seeds, {pooling}: mean CCC {mean:.3f} +- {spread:.3f}"
+            )
+    console.print(f"protocol: {scoring.protocol}", soft_wrap=True)
     report = store.reports / "report.html"
     console.print(f"report:   {report}", soft_wrap=True)
     failures = read_failures(store).to_pylist()
@@ -70,8 +81,11 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
         "report": str(report),
         "protocol": scoring.protocol,
         "synthetic": synthetic,
+        "seeds": seeds,
         "scores": [
             {
+                "protocol": table.protocol,
+                "selected_on_scored_partition": table.is_selected_here,
                 "partition": table.partition,
                 "pooling": table.pooling,
                 "metric": table.metric,
@@ -79,6 +93,13 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
                 "role": row.role,
                 "raters": dict(zip(table.raters, row.values, strict=True)),
                 "mean": row.mean,
+                "intervals": {
+                    name: None if score.low is None else [score.low, score.high]
+                    for name, score in zip((*table.raters, "mean"), (*row.scores, row.summary), strict=True)
+                },
+                "reasons": {
+                    name: score.reason for name, score in zip(table.raters, row.scores, strict=True) if score.reason
+                },
             }
             for table in tables
             for row in table.rows

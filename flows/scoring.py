@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from schemas.cards import ModelCard
 from schemas.errors import UnusableInputError
 from schemas.settings import EvaluateSettings
-from tasks.evaluation.plan import TRAINING_MEAN, TRAINING_MEAN_CURVE
+from tasks.evaluation.plan import HUMAN_ONE, HUMAN_REST, TRAINING_MEAN, TRAINING_MEAN_CURVE
 from tasks.evaluation.protocol import describe
 from tasks.report.summary import ReportRow
 from tasks.store.cards import read_card, read_cards
@@ -22,6 +22,8 @@ class Scoring:
     rows: tuple[ReportRow, ...]
     dimension: str
     protocol: str
+    """In words, as it stands beside every score."""
+    protocol_name: str
 
     @property
     def model_ids(self) -> tuple[str, ...]:
@@ -50,6 +52,8 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
     rows += [
         ReportRow(TRAINING_MEAN, "training mean", "trivial"),
         ReportRow(TRAINING_MEAN_CURVE, "mean over time", "trivial"),
+        ReportRow(HUMAN_ONE, "human: one other rater", "human"),
+        ReportRow(HUMAN_REST, "human: mean of the others", "human"),
     ]
     if settings.ceiling is not None:
         rows.append(ReportRow(settings.ceiling, settings.ceiling.replace("-", " "), "ceiling"))
@@ -58,7 +62,12 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
         for card in sorted(cards, key=lambda card: (card.input != "features", card.model_id))
         if card.is_control
     ]
-    return Scoring(rows=tuple(rows), dimension=dimensions[0], protocol=describe(settings, cards))
+    return Scoring(
+        rows=tuple(rows),
+        dimension=dimensions[0],
+        protocol=describe(settings, cards),
+        protocol_name=settings.protocol,
+    )
 
 
 def chosen_cards(store: Store, model_ids: Sequence[str]) -> list[ModelCard]:

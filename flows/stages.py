@@ -158,4 +158,6 @@ def train_both(store: Store, settings: PipelineSettings, *, swap_ratings: bool) 
 def score(store: Store, scoring: Scoring, settings: EvaluateSettings, *, title: str) -> ReportFiles:
     """Metrics of everything compared, and the report."""
     evaluate_task(store.root, list(scoring.model_ids), scoring.dimension, settings)
-    return write_report_task(store.root, list(scoring.rows), title, scoring.protocol, scoring.dimension)
+    return write_report_task(
+        store.root, list(scoring.rows), title, scoring.protocol, scoring.protocol_name, scoring.dimension
+    )

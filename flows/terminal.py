@@ -17,13 +17,21 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from schemas.errors import Problem
+from tasks.evaluation.leaks import MARK
 from tasks.progress import LogReporter, Meter, number
-from tasks.report.summary import ScoreTable
+from tasks.report.summary import Score, ScoreTable
 
 _MOST_COLUMNS = 10
 _LEAST_NAME = 8
 _WIDE = 100
-_ROLE_STYLE = {"model": "bold", "single-frame": "", "trivial": "dim", "ceiling": "dim italic", "control": "dim italic"}
+_ROLE_STYLE = {
+    "model": "bold",
+    "single-frame": "",
+    "trivial": "dim",
+    "human": "italic",
+    "ceiling": "dim italic",
+    "control": "dim italic",
+}
 
 
 class _Column(ProgressColumn):
@@ -188,9 +196,10 @@ def scores_table(scores: ScoreTable, *, note: str) -> Table:
     for rater in scores.raters:
         table.add_column(rater, justify="right")
     table.add_column("mean", justify="right", style="bold")
+    table.add_column("95 %", justify="right", no_wrap=True)
     for row in scores.rows:
         cells = [_number(value) for value in row.values]
-        table.add_row(row.label, *cells, _number(row.mean), style=_ROLE_STYLE[row.role])
+        table.add_row(row.label, *cells, _number(row.mean), _interval(row.summary), style=_ROLE_STYLE[row.role])
     return table
 
 
@@ -200,18 +209,19 @@ def _spread_table(scores: ScoreTable, *, note: str) -> Table:
 
     table = _empty_table(scores, note)
     table.add_column("", no_wrap=True)
-    for heading in (f"mean of {len(scores.raters)} raters", "lowest", "median", "highest"):
+    for heading in (f"mean of {len(scores.raters)}", "95 %", "lowest", "median", "highest"):
         table.add_column(heading, justify="right")
     for row in scores.rows:
         known = [value for value in row.values if value is not None]
         spread = (min(known), statistics.median(known), max(known)) if known else (None, None, None)
-        table.add_row(row.label, _number(row.mean), *map(_number, spread), style=_ROLE_STYLE[row.role])
+        cells = (_number(row.mean), _interval(row.summary), *map(_number, spread))
+        table.add_row(row.label, *cells, style=_ROLE_STYLE[row.role])
     return table
 
 
 def _empty_table(scores: ScoreTable, note: str) -> Table:
     heading = f"{scores.metric.upper()} of {scores.dimension}, {scores.partition}, {scores.pooling.replace('_', ' ')}"
-    caption = f"protocol {scores.protocol}"
+    caption = f"protocol {scores.protocol}" + (f" ({MARK})" if scores.is_selected_here else "")
     return Table(
         title=f"{heading}{note}",
         title_justify="left",
@@ -221,6 +231,10 @@ def _empty_table(scores: ScoreTable, note: str) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
+
+
+def _interval(score: Score) -> str:
+    return "" if score.low is None or score.high is None else f"[{score.low:.2f}, {score.high:.2f}]"
 
 
 def _number(value: float | None) -> str:

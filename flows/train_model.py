@@ -5,10 +5,12 @@ from __future__ import annotations
 from prefect import flow
 
 from flows import stages
+from flows.presets import starting_from
 from schemas.cards import ModelCard
 from schemas.errors import SettingsError
+from schemas.loading import load_training
 from schemas.runs import TrainRun
-from schemas.settings import CnnTraining, load_training
+from schemas.settings import CnnTraining
 from tasks.store.cards import read_cards
 from tasks.store.layout import Store
 
@@ -22,6 +24,10 @@ def train_model(run: TrainRun) -> ModelCard:
         TrainingError: the store holds nothing to train on.
     """
     settings = load_training(run.config)
+    if run.start_from is not None:
+        if not isinstance(settings, CnnTraining):
+            raise SettingsError(f"{run.config}: an RNN starts from no expression model; leave out --start-from")
+        settings = starting_from(settings, run.start_from)
     with stages.on_store(run.store) as store:
         if isinstance(settings, CnnTraining):
             return stages.train(store, settings)

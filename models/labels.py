@@ -70,12 +70,25 @@ def _interpolated(frame_times: FloatArray, label_times: FloatArray, values: Floa
     return np.interp(frame_times, label_times[known], values[known], left=np.nan, right=np.nan)
 
 
+def frames_at_labels(label_times: FloatArray, frame_times: FloatArray, *, delay_seconds: float = 0.0) -> IntArray:
+    """The frame whose prediction belongs to each label, for scoring: the nearest one within half a frame step.
+
+    Predictions shift later by `delay_seconds`.
+
+    Args:
+        label_times: `[sample]` seconds, increasing.
+        frame_times: `[frame]` seconds, increasing.
+        delay_seconds: how late the raters reacted.
+
+    Returns: `[sample]` positions of frames, -1 where none is near enough; such labels are excluded from scores.
+    """
+    return nearest(frame_times + delay_seconds, label_times, tolerance_seconds=median_step(frame_times) / 2)
+
+
 def predictions_at_labels(
     label_times: FloatArray, frame_times: FloatArray, predictions: FloatArray, *, delay_seconds: float = 0.0
 ) -> FloatArray:
-    """The prediction of each label, for scoring: every label once, against the nearest frame within half a frame step.
-
-    Predictions shift later by `delay_seconds`.
+    """The prediction of each label, for scoring: every label once. See `frames_at_labels`.
 
     Args:
         label_times: `[sample]` seconds, increasing.
@@ -83,10 +96,9 @@ def predictions_at_labels(
         predictions: `[frame, rater]`, NaN where there is none.
         delay_seconds: how late the raters reacted.
 
-    Returns: `[sample, rater]`, NaN where no frame is near enough; such labels are excluded from scores.
+    Returns: `[sample, rater]`, NaN where no frame is near enough.
     """
-    shifted = frame_times + delay_seconds
-    match = nearest(shifted, label_times, tolerance_seconds=median_step(frame_times) / 2)
+    match = frames_at_labels(label_times, frame_times, delay_seconds=delay_seconds)
     found = (
         predictions[np.maximum(match, 0)]
         if predictions.size

@@ -1,17 +1,178 @@
-"""Agreement of a prediction with a rating: RMSE, CC and CCC in float64.
+"""Agreement of a prediction with a rating: RMSE, MAE, CC, CCC and sign agreement (SAGR), in float64.
 
 CCC is Lin's (1989) with population variance throughout, so that CCC(x, x) = 1 exactly at every n >= 2
-(docs/decisions/0001-ccc.md).
+(docs/decisions/0001-ccc.md). Everything is computed from moments that merge: a recording is read once, and a
+partition, a bootstrap replicate or a rescaled prediction is scored without its samples.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+Metric = Literal["rmse", "mae", "cc", "ccc", "sagr"]
+METRICS: tuple[Metric, ...] = ("rmse", "mae", "cc", "ccc", "sagr")
+
+_CHUNK = 1 << 20  # samples of all rows at a time: the work space stays below 100 MB at any length
+
+FINE, NO_SAMPLE, BOTH_THE_SAME, PREDICTION_CONSTANT, RATING_CONSTANT, BOTH_CONSTANT = range(6)
+"""What `degeneracy` tells apart. `BOTH_THE_SAME`: one constant, in both; CCC is 0/0 and set to 1 by definition."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What all metrics need of the samples where both series have a value. Every field has the same shape, any.
+
+    Means, sums of squares and products about the means (`ss_*`, `sp_xy`), sums of squared and absolute errors, the
+    number of samples of equal sign, and the extremes; x is the prediction, y the rating. Where `n` is 0 the means are
+    0 and the extremes infinite.
+    """
+
+    n: FloatArray
+    mean_x: FloatArray
+    mean_y: FloatArray
+    ss_x: FloatArray
+    ss_y: FloatArray
+    sp_xy: FloatArray
+    squared_error: FloatArray
+    absolute_error: FloatArray
+    same_sign: FloatArray
+    low_x: FloatArray
+    high_x: FloatArray
+    low_y: FloatArray
+    high_y: FloatArray
+
+    def __getitem__(self, at: object) -> Moments:
+        """The moments at an index of the shared shape."""
+        return Moments(*(np.asarray(getattr(self, field.name)[at]) for field in fields(self)))
+
+
+def stacked(parts: list[Moments]) -> Moments:
+    """Moments of one shape along a new first axis."""
+    return Moments(*(np.stack([getattr(part, field.name) for part in parts]) for field in fields(Moments)))
+
+
+def no_moments(shape: tuple[int, ...]) -> Moments:
+    """Moments of no sample at all."""
+    zero, low, high = np.zeros(shape), np.full(shape, np.inf), np.full(shape, -np.inf)
+    return Moments(*(zero.copy() for _ in range(9)), *(each.copy() for each in (low, high, low, high)))
+
+
+def moments(prediction: FloatArray, rating: FloatArray) -> Moments:
+    """Moments over the last axis, of the samples where both series have a value.
+
+    Args:
+        prediction: `[series, sample]`, NaN where there is none.
+        rating: the same.
+
+    Returns: of shape `[series]`.
+
+    Raises:
+        ValueError: the shapes differ or are not `[series, sample]`.
+    """
+    if prediction.shape != rating.shape or prediction.ndim != 2:
+        raise ValueError(f"expected two arrays [series, sample] of one shape, got {prediction.shape}, {rating.shape}")
+    step = max(1, _CHUNK // max(1, prediction.shape[0]))
+    starts = range(0, prediction.shape[1], step)
+    parts = [_chunk(prediction[:, at : at + step], rating[:, at : at + step]) for at in starts]
+    if not parts:
+        return no_moments(prediction.shape[:1])
+    return parts[0] if len(parts) == 1 else merged(stacked(parts))
+
+
+def _chunk(x: FloatArray, y: FloatArray) -> Moments:
+    missing = np.isnan(x) | np.isnan(y)
+    nowhere = missing.all(axis=0)
+    if nowhere.any():  # such as a label that no frame is near: out of all series at once
+        x, y, missing = x[:, ~nowhere], y[:, ~nowhere], missing[:, ~nowhere]
+    if not missing.any():
+        return _complete(x, y) if x.shape[1] else no_moments(x.shape[:1])
+    rows = []
+    for row_x, row_y, gone in zip(x, y, missing, strict=True):
+        kept = ~gone
+        rows.append(_complete(row_x[kept][None], row_y[kept][None])[0] if kept.any() else no_moments(()))
+    return stacked(rows)
+
+
+def _complete(x: FloatArray, y: FloatArray) -> Moments:
+    x, y = x.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+    mean_x, mean_y = x.mean(axis=-1), y.mean(axis=-1)
+    dx, dy, error = x - mean_x[:, None], y - mean_y[:, None], np.abs(x - y)
+    return Moments(
+        np.full(x.shape[:1], float(x.shape[1])),
+        mean_x,
+        mean_y,
+        (dx * dx).sum(axis=-1),
+        (dy * dy).sum(axis=-1),
+        (dx * dy).sum(axis=-1),
+        (error * error).sum(axis=-1),
+        error.sum(axis=-1),
+        np.count_nonzero(((x > 0) == (y > 0)) & ((x < 0) == (y < 0)), axis=-1).astype(np.float64),
+        x.min(axis=-1),
+        x.max(axis=-1),
+        y.min(axis=-1),
+        y.max(axis=-1),
+    )
+
+
+def merged(parts: Moments) -> Moments:
+    """Moments of everything along the first axis joined, as if its samples had been concatenated (Chan et al. 1979)."""
+    n = parts.n.sum(axis=0)
+    weight = parts.n / np.maximum(n, 1)
+    mean_x, mean_y = (weight * parts.mean_x).sum(axis=0), (weight * parts.mean_y).sum(axis=0)
+    dx, dy = parts.mean_x - mean_x, parts.mean_y - mean_y
+    return Moments(
+        n,
+        mean_x,
+        mean_y,
+        (parts.ss_x + parts.n * dx * dx).sum(axis=0),
+        (parts.ss_y + parts.n * dy * dy).sum(axis=0),
+        (parts.sp_xy + parts.n * dx * dy).sum(axis=0),
+        parts.squared_error.sum(axis=0),
+        parts.absolute_error.sum(axis=0),
+        parts.same_sign.sum(axis=0),
+        parts.low_x.min(axis=0),
+        parts.high_x.max(axis=0),
+        parts.low_y.min(axis=0),
+        parts.high_y.max(axis=0),
+    )
+
+
+def degeneracy(of: Moments) -> npt.NDArray[np.int_]:
+    """Why a formula alone would get it wrong: one of `FINE`, `NO_SAMPLE`, ... for each entry."""
+    # by value, for a mean may round; by variance, for squares of tiny differences vanish
+    x_constant, y_constant = (of.low_x == of.high_x) | (of.ss_x == 0), (of.low_y == of.high_y) | (of.ss_y == 0)
+    both = x_constant & y_constant
+    return np.select(
+        [of.n == 0, both & (of.low_x == of.low_y), both, x_constant, y_constant],
+        [NO_SAMPLE, BOTH_THE_SAME, BOTH_CONSTANT, PREDICTION_CONSTANT, RATING_CONSTANT],
+        FINE,
+    )
+
+
+def scores(of: Moments) -> dict[Metric, FloatArray]:
+    """Every metric, NaN where it is not defined: all without a sample, CC with a constant, CCC where both are the same.
+
+    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean x - mean y)^2)
+    SAGR = share of samples where sign(x) = sign(y); 0 has a sign of its own (Nicolaou et al. 2011)
+    """
+    state, n = degeneracy(of), np.where(of.n == 0, np.nan, of.n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cc = of.sp_xy / (np.sqrt(of.ss_x) * np.sqrt(of.ss_y))
+        ccc = 2 * of.sp_xy / (of.ss_x + of.ss_y + of.n * (of.mean_x - of.mean_y) ** 2)
+    return {
+        "rmse": np.sqrt(of.squared_error / n),
+        "mae": of.absolute_error / n,
+        "cc": np.where(state == FINE, np.clip(cc, -1, 1), np.nan),
+        "ccc": np.select([state == FINE, (state == NO_SAMPLE) | (state == BOTH_THE_SAME)], [ccc, np.nan], 0.0),
+        "sagr": of.same_sign / n,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,22 +184,22 @@ class Agreement:
     """
 
     rmse: float | None
+    mae: float | None
     cc: float | None
     ccc: float | None
+    sagr: float | None
     n: int
     degenerate: bool
 
 
 def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
-    """RMSE, Pearson's CC and Lin's CCC over the samples where both series have a value.
-
-        CCC = 2 cov(x, y) / (var(x) + var(y) + (mean x - mean y)^2)
+    """Every metric over the samples where both series have a value; see `scores`.
 
     Args:
         prediction: `[sample]`, NaN where there is none.
         rating: `[sample]`, NaN where there is none.
 
-    Returns: RMSE in the ratings' unit, CC and CCC in [-1, 1], and `n`, the number of samples used.
+    Returns: RMSE and MAE in the ratings' unit, CC and CCC in [-1, 1], SAGR in [0, 1], and `n`, the samples used.
 
     Raises:
         ValueError: the shapes differ or are not one-dimensional.
@@ -48,22 +209,12 @@ def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
     """
     if prediction.shape != rating.shape or prediction.ndim != 1:
         raise ValueError(f"expected two series [sample] of one length, got {prediction.shape} and {rating.shape}")
-    both = ~(np.isnan(prediction) | np.isnan(rating))
-    x, y = prediction[both].astype(np.float64), rating[both].astype(np.float64)
-    n = int(x.size)
-    if n == 0:
-        return Agreement(rmse=None, cc=None, ccc=None, n=0, degenerate=True)
-    rmse = float(np.sqrt(np.mean((x - y) ** 2)))
-    dx, dy = x - x.mean(), y - y.mean()
-    var_x, var_y, covariance = float(np.mean(dx * dx)), float(np.mean(dy * dy)), float(np.mean(dx * dy))
-    # by value, for a mean may round; by variance, for squares of tiny differences vanish
-    x_constant, y_constant = bool((x == x[0]).all()) or var_x == 0, bool((y == y[0]).all()) or var_y == 0
-    if x_constant or y_constant:
-        equal = x_constant and y_constant and x[0] == y[0]
-        return Agreement(rmse=rmse, cc=None, ccc=1.0 if equal else 0.0, n=n, degenerate=True)
-    cc = covariance / float(np.sqrt(var_x) * np.sqrt(var_y))
-    ccc = 2 * covariance / (var_x + var_y + float(x.mean() - y.mean()) ** 2)
-    return Agreement(rmse=rmse, cc=min(1.0, max(-1.0, cc)), ccc=ccc, n=n, degenerate=False)
+    found = moments(prediction[None], rating[None])
+    state = int(degeneracy(found)[0])
+    values = {name: None if np.isnan(value[0]) else float(value[0]) for name, value in scores(found).items()}
+    if state == BOTH_THE_SAME:
+        values["ccc"] = 1.0
+    return Agreement(n=int(found.n[0]), degenerate=state != FINE, **values)
 
 
 def mean_ccc(predictions: FloatArray, ratings: FloatArray) -> float:
@@ -75,6 +226,6 @@ def mean_ccc(predictions: FloatArray, ratings: FloatArray) -> float:
 
     Returns: in [-1, 1]; NaN if no rater has a sample.
     """
-    scores = [agreement(predictions[:, r], ratings[:, r]).ccc for r in range(ratings.shape[1])]
-    known = [score for score in scores if score is not None]
+    found = [agreement(predictions[:, r], ratings[:, r]).ccc for r in range(ratings.shape[1])]
+    known = [score for score in found if score is not None]
     return float(np.mean(known)) if known else float("nan")

@@ -10,19 +10,17 @@ frame and the value stands at the middle step: it knows (W - 1) // 2 frames of t
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from models.unrolled import courses
 from models.windows import causal_mean, repeat_ends
 
-_Project = Callable[[str, int], torch.Tensor]
 _CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-_WINDOWS_AT_ONCE = {"cpu": 256, "cuda": 8192}  # on the CPU their states stay in the cache
+_WINDOWS_AT_ONCE = {"cpu": 1024, "cuda": 8192}  # on the CPU a step stays in the cache
 
 
 class RecurrentNetwork(nn.Module):
@@ -94,7 +92,7 @@ class RecurrentNetwork(nn.Module):
 
     def prepare(self, features: torch.Tensor) -> torch.Tensor:
         """One recording's `[time, feature]` to zero mean and unit variance over the training set, then their mean."""
-        return causal_mean((features - self.feature_mean) / self.feature_std, self.pool_features)
+        return causal_mean((features - self.feature_mean).div_(self.feature_std), self.pool_features)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """`[batch, time, feature]`, prepared, to `[batch, time, rater]`."""
@@ -106,9 +104,7 @@ class RecurrentNetwork(nn.Module):
     def predict_sequence(self, features: torch.Tensor, *, window: int) -> torch.Tensor:
         """Every rater's value at every frame, each from its own window, as `forward` gives it.
 
-        Neighbouring windows share their frames but not their states, which start at zero in each. So a frame is
-        multiplied into the first layer once, not once for each of the W windows that hold it, and all windows take
-        each step together.
+        Equal to 1e-5 in float32; see `models.unrolled`. No gradient.
 
         Args:
             features: `[time, feature]`, not standardised, no gaps.
@@ -116,32 +112,36 @@ class RecurrentNetwork(nn.Module):
 
         Returns: `[time, rater]`, on the CPU.
         """
-        frames = self.prepare(features.to(self.feature_mean.device))
-        ahead = self.lookahead(window)
-        padded = repeat_ends(frames, before=window - 1 - ahead, after=ahead)
-        first = self._layers()[0]
-        seen = {direction: _into(first, direction, padded) for direction in _directions(first)}
-        at_once = _WINDOWS_AT_ONCE[frames.device.type]
+        at_once = _WINDOWS_AT_ONCE[self.feature_mean.device.type]
+        # windows that begin in the repeats of the first frame stand apart: what they hold is hardest to forget
+        edges = [0, *range(min(window, len(features)), len(features), at_once), len(features)]
         found = []
-        for start in range(0, len(frames), at_once):
-            end = min(start + at_once, len(frames))
-            windows = {direction: values[start : end + window - 1] for direction, values in seen.items()}
-            found.append(self._values(windows, end - start, window).cpu())
+        with torch.no_grad():
+            for start, end in pairwise(edges):
+                frames = self._prepared_windows(features, start, end, window)
+                found.append(self._values(frames, window).cpu())
         return torch.cat(found)
 
-    def _values(self, seen: dict[str, torch.Tensor], count: int, window: int) -> torch.Tensor:
-        """`[window, rater]` of `count` neighbouring windows, from the first layer's input `[frame, gate]`."""
+    def _prepared_windows(self, features: torch.Tensor, start: int, end: int, window: int) -> torch.Tensor:
+        """Frames of the windows that predict frames `start` to `end`, prepared, the recording's ends repeated."""
+        ahead = self.lookahead(window)
+        first, stop = start + ahead - window + 1, end + ahead
+        begin = max(0, first - self.pool_features + 1)
+        prepared = self.prepare(features[begin:stop].to(self.feature_mean.device))
+        return repeat_ends(prepared[max(0, first) - begin :], before=max(0, -first), after=max(0, stop - len(features)))
+
+    def _values(self, frames: torch.Tensor, window: int) -> torch.Tensor:
+        """`[window, rater]` of neighbouring windows, laid over each other as `[frame, feature]`."""
         end = window - self.lookahead(window)
-        pooled = range(max(0, end - self.pool_outputs), end)
-        states: list[torch.Tensor] = []
-        for layer in self._layers():
-            if layer is self.layers[0]:
-                project: _Project = lambda direction, step: seen[direction][step : step + count]  # noqa: E731
-            else:
-                project = functools.partial(_project_states, layer, states)
-            steps = pooled if layer is self.layers[-1] else range(window)
-            states = _states(layer, project, steps, window=window)
-        values: torch.Tensor = self.head(torch.stack(states).mean(dim=0) if len(states) > 1 else states[0])
+        wanted = range(max(0, end - self.pool_outputs), end)
+        last = courses(self._layers(), frames, window, wanted)
+        means = [
+            torch.stack([course.at(step) for step in steps]).mean(dim=0) if len(steps) > 1 else course.at(steps[0])
+            for course, steps in zip(last, (wanted, range(window - wanted.stop, window - wanted.start)), strict=False)
+        ]
+        if len(means) > 1:
+            means[1] = means[1].flip(0)
+        values: torch.Tensor = self.head(torch.cat(means, dim=1))
         return values
 
     def _layers(self) -> list[nn.RNNBase]:
@@ -171,63 +171,3 @@ def _start(layer: nn.RNNBase, *, identity: bool) -> None:
                     nn.init.xavier_uniform_(gate)
             if name.startswith("bias_ih") and isinstance(layer, nn.LSTM):
                 gates[1].fill_(1.0)
-
-
-def _directions(layer: nn.RNNBase) -> tuple[str, ...]:
-    """How the parameters of each direction end."""
-    return ("", "_reverse") if layer.bidirectional else ("",)
-
-
-def _into(layer: nn.RNNBase, direction: str, inputs: torch.Tensor) -> torch.Tensor:
-    """W x + b, `[row, feature]` to `[row, gate]`; the bias apart, as torch's own layers add it, for equal bits."""
-    weight: torch.Tensor = getattr(layer, f"weight_ih_l0{direction}")
-    bias: torch.Tensor = getattr(layer, f"bias_ih_l0{direction}")
-    return inputs @ weight.T + bias
-
-
-def _project_states(layer: nn.RNNBase, states: list[torch.Tensor], direction: str, step: int) -> torch.Tensor:
-    return _into(layer, direction, states[step])
-
-
-def _states(layer: nn.RNNBase, project: _Project, steps: range, *, window: int) -> list[torch.Tensor]:
-    """The layer's states `[window, unit]` at some neighbouring steps, each direction run no farther than these.
-
-    Args:
-        layer: one layer, of one direction or both.
-        project: (direction, step) to the layer's input `[window, gate]`.
-        steps: which; within [0, window).
-        window: W.
-    """
-    ahead = _unroll(layer, "", (project("", step) for step in range(steps.stop)))
-    forward = list(islice(ahead, steps.start, None))
-    if not layer.bidirectional:
-        return forward
-    back = _unroll(layer, "_reverse", (project("_reverse", step) for step in range(window - 1, steps.start - 1, -1)))
-    backward = list(islice(back, window - steps.stop, None))
-    return [torch.cat(both, dim=1) for both in zip(forward, reversed(backward), strict=True)]
-
-
-def _unroll(layer: nn.RNNBase, direction: str, inputs: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The states `[window, unit]` of one direction, step by step from zero.
-
-    The equations and the order of the gates are those of torch.nn.RNN, LSTM and GRU.
-    """
-    weight: torch.Tensor = getattr(layer, f"weight_hh_l0{direction}")
-    bias: torch.Tensor = getattr(layer, f"bias_hh_l0{direction}")
-    size = layer.hidden_size
-    state = memory = weight.new_zeros(1, size)
-    for x in inputs:
-        recurrent = F.linear(state.expand(len(x), -1), weight, bias)
-        if layer.mode == "LSTM":
-            gates = recurrent.add_(x)
-            gates[:, 2 * size : 3 * size] *= 2  # tanh x = 2 sigmoid 2x - 1, a third of tanh's time
-            into, keep, new, out = torch.split(gates.sigmoid_(), size, dim=1)
-            memory = torch.addcmul(keep * memory, into, new.mul_(2).sub_(1))
-            state = (memory + memory).sigmoid_().mul_(2).sub_(1).mul_(out)
-        elif layer.mode == "GRU":
-            reset, update = torch.split((x + recurrent)[:, : 2 * size].sigmoid(), size, dim=1)
-            candidate = (x[:, 2 * size :] + reset * recurrent[:, 2 * size :]).tanh()
-            state = candidate + update * (state - candidate)
-        else:
-            state = (x + recurrent).tanh() if layer.mode == "RNN_TANH" else (x + recurrent).relu()
-        yield state

@@ -124,8 +124,12 @@ def hold_last_valid(features: torch.Tensor, valid: torch.Tensor, *, start: torch
         valid: `[time]`, bool.
         start: `[feature]`, stands before the first valid frame: the training mean.
 
-    Returns: `[time, feature]`.
+    Returns: `[time, feature]`; `features` itself where every frame has a face.
     """
+    if bool(valid.all()):
+        return features
     positions = torch.where(valid, torch.arange(valid.shape[0]), -1)
-    last = torch.cummax(positions, dim=0).values if valid.shape[0] else positions
-    return torch.where((last >= 0)[:, None], features[last.clamp_min(0)], start)
+    last = torch.cummax(positions, dim=0).values
+    held = features[last.clamp_min(0)]
+    held[last < 0] = start
+    return held

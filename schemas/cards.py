@@ -18,11 +18,25 @@ class EpochRecord(BaseModel):
     seconds: float
 
 
+class StartCard(BaseModel):
+    """The expression model whose weights a training started from, and the terms of the data behind them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_id: str
+    weights_sha256: str
+    dataset: str
+    terms: str
+    licence: str
+
+
 class ModelCard(BaseModel):
     """`card.json` beside `model.safetensors`.
 
     `dev_ccc` is the mean over raters of the concatenated CCC on the selecting partition: the figure that chose the
-    epoch, hence no result. `provenance` maps what was read to its key or hash.
+    epoch, hence no result. `provenance` maps what was read to its key or hash. `num_features` are those of a frame:
+    what a CNN gives and an RNN reads. `history_by_rater` is there where each rater has a network of their own;
+    `history` then is what the networks together came to after each epoch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +62,9 @@ class ModelCard(BaseModel):
     torch_version: str
     device: str
     provenance: dict[str, str]
+    num_features: int = 300
+    start: StartCard | None = None
+    history_by_rater: dict[str, tuple[EpochRecord, ...]] = {}
 
 
 class ExpressionEpoch(BaseModel):
@@ -104,8 +121,30 @@ class DatasetCard(BaseModel):
     choice: dict[str, int]
 
 
+class ShippedCard(BaseModel):
+    """How weights became the file that ships in the package, and what rounding them changed.
+
+    `accuracy_before` and `accuracy_after` are by split, over all of its faces, in `views` views; `largest_change` is
+    that of any face's probability of any class.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trained_as: str
+    trained_sha256: str
+    stored_as: Literal["float16", "bfloat16"]
+    bytes: int
+    views: int
+    accuracy_before: dict[str, float]
+    accuracy_after: dict[str, float]
+    largest_change: float
+
+
 class ExpressionCard(BaseModel):
-    """`card.json` of an expression network. `scores` on split `choice` chose the epoch, hence are no result."""
+    """`card.json` of an expression network. `scores` on split `choice` chose the epoch, hence are no result.
+
+    `shipped` is there where the weights are those in the package; `scores` are of the weights as they were trained.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,3 +170,4 @@ class ExpressionCard(BaseModel):
     code_version: str
     torch_version: str
     device: str
+    shipped: ShippedCard | None = None

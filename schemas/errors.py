@@ -8,7 +8,8 @@ AffectFlowError
 |   |-- StoreError              the store cannot be read or written
 |   |   |-- StoreLockedError    another process writes this store
 |   |   `-- SchemaVersionError  a file was written under another major schema version
-|   `-- TrainingError           a model cannot be trained on what the store holds
+|   |-- TrainingError           a model cannot be trained on what the store holds
+|   `-- LeakError               a score would be of what was fitted or selected on the same recordings or people
 |-- StoppedError                the run is being stopped; nothing has failed
 `-- RecordingError              one recording failed, the others go on   exit code 1
     |-- SourceError             a file is gone, or is no longer the one that was ingested
@@ -91,6 +92,10 @@ class TrainingError(UnusableInputError):
     """A model cannot be trained on what the store holds."""
 
 
+class LeakError(UnusableInputError):
+    """A score would be of what was fitted or selected on the same recordings, or the same people."""
+
+
 class StoppedError(AffectFlowError):
     """The run is being stopped, by Ctrl-C or by an error elsewhere. Nothing has failed; it goes on from there."""
 
@@ -122,7 +127,11 @@ class AudioError(RecordingError):
 
 
 class RatingsError(RecordingError):
-    """The ratings of one recording are malformed."""
+    """The ratings of one recording are malformed; `problems` holds one row for each place."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class WorkerError(RecordingError):

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 
-from schemas.settings import Settings, read_toml, validated
+from schemas.settings import Settings
+from schemas.toml_files import read_toml, validated
 
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's labels 0 to 6, in order."""

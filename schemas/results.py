@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.presets import conf_dir
-from schemas.settings import read_toml, validated
+from schemas.toml_files import read_toml, validated
 
 
 class MeasuredResult(BaseModel):

@@ -25,6 +25,12 @@ class IngestRun(StoreRun):
     partitions: Path | None = Field(None, description="CSV (subject, partition) in place of RECOLA's built-in table")
 
 
+class AgreementRun(StoreRun):
+    """Measure how far raters agree."""
+
+    dimension: str = Field("valence", description="which ratings")
+
+
 class FacesRun(StoreRun):
     """Decode, detect, align."""
 
@@ -38,6 +44,9 @@ class TrainRun(Settings):
     store: Path
     config: Path = Field(description='TOML of one training: input = "chips" is a CNN, "features" an RNN')
     features_model: str | None = Field(None, description="the CNN whose features an RNN reads; the only one by default")
+    start_from: str | None = Field(
+        None, description="an expression model for a CNN to start from; the preset's if none"
+    )
 
 
 class ExpressionTrainRun(Settings):
@@ -63,6 +72,19 @@ class EvaluateRun(StoreRun):
     """Score every model that has predictions, and write the report."""
 
     models: tuple[str, ...] = Field((), description="ids of models; all that have predictions by default")
+    protocol: str | None = Field(
+        None, description="a name in conf/protocols/, or the path of a TOML file; by default the preset's"
+    )
+
+
+class CompareRun(StoreRun):
+    """Hold two models against each other, on the same recordings."""
+
+    model_a: str = Field(description="id of a model")
+    model_b: str = Field(description="id of a model; differences are the first's score minus this one's")
+    protocol: str | None = Field(
+        None, description="a name in conf/protocols/, or the path of a TOML file; by default the preset's"
+    )
 
 
 class PipelineRun(IngestRun):
@@ -70,5 +92,28 @@ class PipelineRun(IngestRun):
 
     workers: int | None = Field(None, ge=0, description="worker processes of the faces stage")
     all_faces: bool | None = Field(None, description="also a row for every other face, in `people`; by default no")
+    start_from: str | None = Field(
+        None, description="an expression model for the CNN to start from; the preset's if none"
+    )
     control: bool | None = Field(None, description="also train on swapped ratings; by default what the preset says")
     title: str = Field("Per-rater valence", description="heading of the report")
+
+
+class SweepRun(Settings):
+    """A table of a paper, run on a store."""
+
+    sweep: str = Field(description="name of a sweep in conf/sweeps/, such as K-table3, or the path of a TOML file")
+    store: Path = Field(description="folder of the store")
+    corpus: Path | None = Field(None, description="ingested first; by default the store is taken as it is")
+    preset: str | None = Field(None, description="what the rows change, in place of the sweep's own preset")
+    seeds: tuple[int, ...] = Field((), description="a run of every row for each; the sweep's by default")
+    start_from: str | None = Field(None, description="an expression model, in place of those that the rows name")
+
+
+class AnalyzeRun(Settings):
+    """Name the expressions in clips with the weights that ship, and estimate valence: no corpus, no training."""
+
+    clips: tuple[Path, ...] = Field(min_length=1, description="videos; no two of the same name")
+    out: Path = Field(description="folder for CLIP.parquet, CLIP.html and CLIP.mp4 of each")
+    workers: int | None = Field(None, ge=0, description="worker processes of the faces stage")
+    device: str = Field("auto", description="auto | cpu | cuda | cuda:N, of the expression network")

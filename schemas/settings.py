@@ -7,14 +7,12 @@ settings that change its output; those that only change how it runs (`workers`, 
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag, model_validator
 
-from schemas.errors import SettingsError
-from schemas.presets import conf_dir
+from schemas.toml_files import TAG
 
 RUNTIME_FIELDS = frozenset({"workers", "device", "num_threads", "max_pixels", "max_frames"})
 
@@ -24,9 +22,8 @@ MAX_PIXELS = 8192 * 4320
 MAX_FRAMES = 5_000_000
 """Most frames of a video unless a setting says otherwise: 23 hours at 60 frames/s; their index takes about 300 MB."""
 
-_T = TypeVar("_T")
-
 Partition = Literal["train", "dev", "test"]
+Gold = Literal["none", "mean", "ewe", "ewe-loo", "avec2018"]
 
 
 class Settings(BaseModel):
@@ -45,9 +42,15 @@ class IngestSettings(Settings):
     manifest: Path | None = Field(None, description="CSV: recording, subject, video, ratings, partition, scale")
     partitions: Path | None = Field(None, description="CSV: subject, partition; replaces RECOLA's built-in table")
     dimension: str = Field("valence", description="the rated dimension")
+    more_dimensions: tuple[str, ...] = Field((), description="further ones to keep beside it, such as arousal")
     declared_frame_rate: float | None = Field(None, gt=0, description="frames/s of streams that carry no time stamps")
     max_pixels: int = Field(MAX_PIXELS, ge=1, description="largest picture, width x height; larger ones are refused")
     max_frames: int = Field(MAX_FRAMES, ge=1, description="most frames of a video; longer ones are refused")
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Every dimension to read, the first one first."""
+        return tuple(dict.fromkeys((self.dimension, *self.more_dimensions)))
 
 
 class IdentitySettings(Settings):
@@ -102,6 +105,24 @@ class KhorramiCnnSettings(Settings):
     dropout: float = Field(0.5, ge=0, lt=1, description="on the pooled values")
 
 
+class NamedNetwork(Settings):
+    """A network of the registry that reads faces (`affectflow models` lists them), and its arguments."""
+
+    name: str = Field(description="name in the registry")
+    options: dict[str, JsonValue] = Field({}, description="arguments of the network, such as input_size or dropout")
+
+
+def _network_tag(value: Any) -> str:
+    named = "name" in value if isinstance(value, dict) else isinstance(value, NamedNetwork)
+    return f"{TAG}{'named' if named else 'khorrami-cnn'}"
+
+
+ChipNetworkSettings = Annotated[
+    Annotated[KhorramiCnnSettings, Tag(f"{TAG}khorrami-cnn")] | Annotated[NamedNetwork, Tag(f"{TAG}named")],
+    Discriminator(_network_tag),
+]
+
+
 class Augmentation(Settings):
     """K's augmentation: translations, flips and colour changes."""
 
@@ -110,13 +131,18 @@ class Augmentation(Settings):
     colour_jitter: float = Field(0.0, ge=0, le=1, description="largest relative change of brightness, contrast, colour")
 
 
+Delay = Annotated[float, Field(ge=0, le=10)]
+"""Seconds that a rater reacts late by."""
+
+
 class TrainingSettings(Settings):
     """What the CNN's and the RNN's training have in common."""
 
     name: str = Field(description="first part of the model's id", pattern=r"^[a-z][a-z0-9-]{0,40}$")
     dimension: str = "valence"
-    label_delay_seconds: float = Field(
-        0.0, ge=0, le=10, description="how late raters react; labels shift earlier by it"
+    label_delay_seconds: Delay | dict[str, Delay] | Literal["searched"] = Field(
+        0.0,
+        description="how late raters react: labels shift earlier by it; or by rater, or searched on train",
     )
     swap_ratings: bool = Field(False, description="negative control: train on the ratings of another recording")
     seed: int = 0
@@ -133,18 +159,72 @@ class TrainingSettings(Settings):
         "float32", description="auto: mixed with bfloat16 where the device computes it natively"
     )
 
+    @property
+    def rate(self) -> float:
+        """The learning rate that the optimiser starts with."""
+        return self.learning_rate
+
 
 class CnnTraining(TrainingSettings):
     """Training of a CNN on chips, by regression to every rater's value."""
 
     input: Literal["chips"] = "chips"
     name: str = Field("khorrami-cnn", pattern=r"^[a-z][a-z0-9-]{0,40}$")
-    network: KhorramiCnnSettings = KhorramiCnnSettings()
-    normalisation: Literal["mean", "mean+lcn", "mean+local-mean"] = "mean+lcn"
+    network: ChipNetworkSettings = Field(KhorramiCnnSettings(), description="K's written out, or one by its name")
+    normalisation: Literal["unit", "image", "mean", "mean+lcn", "mean+local-mean"] | None = Field(
+        None, description="of the pixels; by default mean+lcn for K's, and the own of a network by name"
+    )
     augmentation: Augmentation = Augmentation()
     frame_stride: int = Field(1, ge=1, description="train and validate on every n-th frame")
     max_epochs: int = Field(20, ge=1)
     patience: int = Field(5, ge=1)
+    raters: Literal["together", "apart", "mean"] = Field(
+        "together", description="an output for each rater, a network for each, or everyone's mean as every output"
+    )
+    start_from: str | None = Field(
+        None, description="an expression model: its folder, or its id or name in the store; its weights, a new head"
+    )
+    transfer_rate: float = Field(0.1, gt=0, description="with start_from: the learning rate times this")
+    freeze: Literal["nothing", "convolutions", "all but the head"] = Field(
+        "nothing", description="with start_from: what keeps its weights, batch statistics included"
+    )
+
+    @model_validator(mode="after")
+    def _nothing_to_search_with(self) -> CnnTraining:
+        if self.label_delay_seconds == "searched":
+            raise ValueError(
+                'label_delay_seconds = "searched": expected seconds for a network that reads chips: the search reads '
+                'features; search in the training with input = "features"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_freeze(self) -> CnnTraining:
+        if self.freeze != "nothing" and self.start_from is None:
+            raise ValueError(f"freeze = {self.freeze!r}: expected start_from, whose weights it keeps; found none")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that the optimiser starts with."""
+        return self.learning_rate * (1 if self.start_from is None else self.transfer_rate)
+
+    def keyed(self) -> dict[str, Any]:
+        """Without later settings at the default that earlier models had, and without what has no effect.
+
+        `start_from` is a name: the hash of the weights it means goes into the key in its place.
+        """
+        found = super().keyed()
+        del found["start_from"]
+        if self.start_from is None:
+            del found["transfer_rate"], found["freeze"]
+        if self.raters == "together":
+            del found["raters"]
+        if self.normalisation is None:
+            del found["normalisation"]
+            if isinstance(self.network, KhorramiCnnSettings):
+                found["normalisation"] = "mean+lcn"
+        return found
 
 
 class RnnNetworkSettings(Settings):
@@ -214,9 +294,9 @@ AnyTraining = Annotated[CnnTraining | RnnTraining, Field(discriminator="input")]
 class FeaturesSettings(Settings):
     """How a CNN's features are computed."""
 
-    batch_size: int = Field(128, ge=1)
+    batch_size: int = Field(0, ge=0, description="chips in a batch; 0: chosen by device and size of the picture")
     device: str = "auto"
-    num_threads: int = Field(0, ge=0)
+    num_threads: int = Field(0, ge=0, description="batches computed side by side on the CPU; 0: one for each core")
     precision: Literal["float32", "auto"] = Field(
         "float32", description="auto: bfloat16 where the device computes it natively; features differ by about .5 %"
     )
@@ -237,15 +317,38 @@ class PredictSettings(Settings):
 
 
 class EvaluateSettings(Settings):
-    """The protocol that scores are computed and printed under.
+    """A protocol: what predictions are held against, and how. Those with a name stand in `conf/protocols/`.
 
-    The default keeps raters apart, shifts nothing and post-processes nothing.
+    The defaults are those of the preset `default`.
     """
 
-    protocol: str = "per-rater"
-    selected_on: Partition = "dev"
-    scored_on: tuple[Partition, ...] = ("dev", "test")
+    protocol: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    note: str = Field("", description="what a reader must know of the preset, such as where the paper is silent")
+    gold: tuple[Gold, ...] = Field(("none", "ewe"), min_length=1, description="none: every rater apart")
+    delay: Annotated[float, Field(ge=0, le=10)] | Literal["searched"] = Field(
+        "searched", description="how late raters react: seconds that models were trained with, or searched on train"
+    )
+    chain: tuple[Literal["median", "centre", "scale", "shift"], ...] = Field(
+        ("median", "centre", "scale", "shift"), description="post-processing, fitted on the selecting partition"
+    )
+    pooling: tuple[Literal["concatenated", "per_recording"], ...] = Field(
+        ("concatenated", "per_recording"), min_length=1, description="the chain is fitted by the first"
+    )
+    selected_on: Partition = Field("dev", description="where the epoch was selected and the chain is fitted")
+    scored_on: tuple[Partition, ...] = Field(("test",), min_length=1)
+    declares_overlap: bool = Field(False, description="selects on what it scores, as a paper did; said with each score")
+    replicates: int = Field(2000, ge=100, description="of the bootstrap over recordings")
+    seed: int = Field(0, description="of the bootstrap")
     ceiling: str | None = Field(None, description="id of predictions that stand as the ceiling in the tables")
+
+    @property
+    def overlap(self) -> tuple[Partition, ...]:
+        """Partitions that are scored though something was selected or fitted on them."""
+        return tuple(name for name in self.scored_on if name in ("train", self.selected_on))
+
+    def keyed(self) -> dict[str, Any]:
+        """Without what only the tables show."""
+        return {name: value for name, value in super().keyed().items() if name not in ("note", "ceiling")}
 
 
 class PipelineSettings(Settings):
@@ -271,51 +374,3 @@ class PipelineSettings(Settings):
         assert isinstance(cnn, CnnTraining)
         assert isinstance(rnn, RnnTraining)
         return cnn, rnn
-
-
-def load_pipeline(path: Path) -> PipelineSettings:
-    """Read a pipeline preset.
-
-    `cnn` and `rnn` may be tables, or the names of training files beside the preset.
-
-    Raises:
-        SettingsError: no such file, not TOML, or a setting is unknown or out of range.
-    """
-    data = read_toml(path)
-    for model in ("cnn", "rnn"):
-        if isinstance(data.get(model), str):
-            data[model] = read_toml(path.parent / str(data[model]))
-    return validated(TypeAdapter(PipelineSettings), data, path)
-
-
-def load_training(path: Path) -> CnnTraining | RnnTraining:
-    """Read the settings of one model: `input = "chips"` makes it a CNN, `"features"` an RNN.
-
-    Raises:
-        SettingsError: no such file, not TOML, or a setting is unknown or out of range.
-    """
-    adapter: TypeAdapter[CnnTraining | RnnTraining] = TypeAdapter(AnyTraining)
-    return validated(adapter, read_toml(path), path)
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dictionary. Raises SettingsError that names the presets there are."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        presets = ", ".join(sorted(str(found.relative_to(conf_dir())) for found in conf_dir().rglob("*.toml")))
-        raise SettingsError(f"{path}: no such settings file; presets in {conf_dir()}: {presets}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{path}: expected TOML ({error})") from error
-
-
-def validated(adapter: TypeAdapter[_T], data: dict[str, Any], path: Path) -> _T:
-    """`data` as settings. Raises SettingsError that names file, setting and value."""
-    try:
-        return adapter.validate_python(data)
-    except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']} (found {problem['input']!r})"
-            for problem in error.errors()
-        ]
-        raise SettingsError(f"{path}: settings out of range\n" + "\n".join(lines)) from error

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 CHIP_SIZE = 96
 """Side of the stored aligned face, pixels."""
@@ -85,6 +85,21 @@ RATINGS = pa.schema(
         _field("is_imputed", pa.bool_()),
     ]
 )
+
+GOLD_STANDARDS = pa.schema(
+    [
+        _field("recording_id", pa.string()),
+        _field("dimension", pa.string()),
+        _field("source", pa.string()),  # the column's name in the corpus
+        _field("time_seconds", pa.float64()),
+        _field("value", pa.float64(), nullable=True),  # rescaled to [-1, 1]
+        _field("value_original", pa.float64(), nullable=True),
+        _field("scale_min", pa.float64()),
+        _field("scale_max", pa.float64()),
+        _field("is_imputed", pa.bool_()),
+    ]
+)
+"""What a corpus ships as its gold standard. Kept apart from `RATINGS`: nobody rated it, and it counts as no rater."""
 
 AUDIO = pa.schema(
     [
@@ -180,20 +195,23 @@ UNJOINED = pa.schema(
 """A segment of `PEOPLE` while whose faces they are is still open; `track` counts within the segment. Removed once that
 is settled."""
 
-FEATURES = pa.schema(
-    [
-        _field("recording_id", pa.string()),
-        _field("model_id", pa.string()),
-        _field("frame_index", pa.int32()),
-        _field("time_seconds", pa.float64()),
-        _field("face_valid", pa.bool_()),
-        _field(
-            "feature",
-            pa.list_(pa.float32(), NUM_FEATURES),
-            nullable=True,
-        ),
-    ]
-)
+
+def features_schema(num_features: int) -> pa.Schema:
+    """The table of a network's features, `num_features` of each frame."""
+    return pa.schema(
+        [
+            _field("recording_id", pa.string()),
+            _field("model_id", pa.string()),
+            _field("frame_index", pa.int32()),
+            _field("time_seconds", pa.float64()),
+            _field("face_valid", pa.bool_()),
+            _field("feature", pa.list_(pa.float32(), num_features), nullable=True),
+        ]
+    )
+
+
+FEATURES = features_schema(NUM_FEATURES)
+"""Of K's network."""
 
 PREDICTIONS = pa.schema(
     [
@@ -216,15 +234,20 @@ METRICS = pa.schema(
         _field("pooling", pa.string()),  # concatenated | per_recording
         _field("recording_id", pa.string(), nullable=True),  # null when pooled
         _field("dimension", pa.string()),
-        _field("rater", pa.string()),
-        _field("metric", pa.string()),  # rmse | cc | ccc
+        _field("rater", pa.string()),  # or the gold standard's name, or `mean over raters`: `target` tells them apart
+        _field("metric", pa.string()),  # rmse | mae | cc | ccc | sagr
         _field("value", pa.float64(), nullable=True),  # null when degenerate
-        _field("ci_low", pa.float64(), nullable=True),
+        _field("ci_low", pa.float64(), nullable=True),  # 95 %, recordings resampled
         _field("ci_high", pa.float64(), nullable=True),
         _field("n", pa.int64()),  # label samples scored
         _field("degenerate", pa.bool_()),
+        _field("target", pa.string(), nullable=True),  # rater | gold | mean; null in files of schema 1.1: rater
+        _field("reason", pa.string(), nullable=True),  # why there is no value, or no interval
+        _field("protocol_line", pa.string(), nullable=True),  # the protocol in words, what it selects on included
     ]
 )
+"""Scores of one model under one protocol. Whoever averages over raters takes the rows whose `target` is `rater` (or
+null), or those of `mean`: since schema 1.2 gold standards have rows of their own."""
 
 FAILURES = pa.schema(
     [
@@ -262,3 +285,102 @@ def expression_schema(classes: Sequence[str]) -> pa.Schema:
             *(_field(f"probability_{name}", pa.float32()) for name in classes),
         ]
     )
+
+
+SWEEP_ROWS = pa.schema(
+    [
+        _field("sweep", pa.string()),
+        _field("row", pa.string()),
+        _field("model", pa.string(), nullable=True),
+        _field("partition", pa.string()),
+        _field("pooling", pa.string()),
+        _field("rater", pa.string(), nullable=True),
+        _field("metric", pa.string()),
+        _field("published", pa.float64(), nullable=True),
+        _field("measured", pa.float64(), nullable=True),
+        _field("spread", pa.float64(), nullable=True),
+        _field("num_seeds", pa.int32()),
+        _field("selected_here", pa.bool_()),
+        _field("published_protocol", pa.string()),
+        _field("measured_protocol", pa.string()),
+        _field("corpus_note", pa.string()),
+        _field("model_ids", pa.string()),
+        _field("missing", pa.string()),
+    ]
+)
+"""A paper's table, run here. `rater` is null for the mean over raters; `measured` is the mean over `num_seeds` seeds,
+`spread` their sample standard deviation, null of a single one; `selected_here`: the epoch was chosen on this partition;
+`model_ids` are separated by spaces; `missing` says why nothing was measured, "" where something was."""
+
+
+def analysis_schema(classes: Sequence[str]) -> pa.Schema:
+    """Schema of `CLIP.parquet`, which `affectflow analyze` writes: one row per decoded frame.
+
+    `frame_index` to `num_other_faces` are as in `frames`. What is said of the face is null where there is none.
+
+    Args:
+        classes: of the expression network.
+    """
+    measured = [field for field in frames_schema("rgb96") if field.name not in ("landmarks", "chip")]
+    return pa.schema(
+        [
+            *measured,
+            *(_field(f"probability_{name}", pa.float32(), nullable=True) for name in classes),
+            _field("expression", pa.string(), nullable=True),  # the most probable class
+            _field("valence_estimate", pa.float32(), nullable=True),  # of this frame alone, -1 to 1: models.valence
+            _field("valence_smoothed", pa.float32(), nullable=True),  # its centred mean; the metadata say over how long
+        ]
+    )
+
+
+AGREEMENT = pa.schema(
+    [
+        _field("dimension", pa.string()),
+        _field("pooling", pa.string()),  # recording | concatenated | per_recording (mean of the recordings' values)
+        _field("recording_id", pa.string(), nullable=True),  # null when pooled
+        _field("statistic", pa.string()),  # pearson | ccc | share_positive | cronbach_alpha | icc_2k
+        _field(
+            "of", pa.string()
+        ),  # pair | others | rater | all: `rater` with `other`, with the mean of the others, ...
+        _field("rater", pa.string(), nullable=True),  # null: of all raters; of pairs: their mean
+        _field("other", pa.string(), nullable=True),
+        _field("value", pa.float64(), nullable=True),  # null where it is not defined
+        _field("n", pa.int64()),  # samples; of a mean of values: how many values
+    ]
+)
+"""How far raters agree. A pair stands once, in the order of the raters' names."""
+
+AGREEMENT_LAGS = pa.schema(
+    [
+        _field("dimension", pa.string()),
+        _field("rater", pa.string()),
+        _field("lag_seconds", pa.float64()),  # positive: the rater against what the others said that much earlier
+        _field("pearson", pa.float64(), nullable=True),
+        _field("n", pa.int64()),
+    ]
+)
+
+AGREEMENT_FINDINGS = pa.schema(
+    [
+        _field("dimension", pa.string()),
+        _field("recording_id", pa.string(), nullable=True),  # null: over all recordings
+        _field("rater", pa.string(), nullable=True),
+        _field("kind", pa.string()),  # no_values | constant | sign_flip | apart | late | early | other_raters | too_few
+        _field("value", pa.float64(), nullable=True),
+        _field("message", pa.string()),
+    ]
+)
+"""What looks wrong with ratings, in words. Nothing is dropped because of it."""
+
+DELAYS = pa.schema(
+    [
+        _field("dimension", pa.string()),
+        _field("features_model_id", pa.string()),
+        _field("rater", pa.string()),
+        _field("delay_seconds", pa.float64()),
+        _field("ccc", pa.float64(), nullable=True),  # out of fold, concatenated, within the training partition
+        _field("n", pa.int64()),
+        _field("is_best", pa.bool_()),
+    ]
+)
+"""The search for each rater's delay: a row for every rater and delay."""

@@ -1,1 +1,1 @@
-"""Scores: each rater's CCC, CC and RMSE, per recording and pooled, beside what predicts without looking."""
+"""Scores under a protocol: per rater, gold standard and recording, beside people and what predicts without looking."""

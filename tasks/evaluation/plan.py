@@ -12,17 +12,22 @@ from tasks.store.layout import Store
 from tasks.store.parts import is_current, stage_key
 
 STAGE = "evaluate"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 TRAINING_MEAN = "training-mean"
 TRAINING_MEAN_CURVE = "training-mean-curve"
 TRIVIAL = (TRAINING_MEAN, TRAINING_MEAN_CURVE)
 """Predictors that never look at a face: anything that does not beat them has learned nothing from faces."""
 
+HUMAN_ONE = "human-one"
+HUMAN_REST = "human-rest"
+HUMAN = (HUMAN_ONE, HUMAN_REST)
+"""People as predictors: one rater of another, and the mean of the others of one. What agreement there is to be had."""
 
-def metrics_path(store: Store, model_id: str) -> Path:
-    """Where a model's scores stand."""
-    return store.metrics / model_id / "metrics.parquet"
+
+def metrics_path(store: Store, model_id: str, protocol: str) -> Path:
+    """Where a model's scores under a protocol stand."""
+    return store.metrics / model_id / f"{protocol}.parquet"
 
 
 def evaluation_key(
@@ -30,27 +35,31 @@ def evaluation_key(
 ) -> str:
     """Stage key of a model's metrics: the protocol, its predictions, and every rating they are held against.
 
-    Trivial predictors read the ratings of the training partition as well.
+    Trivial predictors read the ratings of the training partition as well, and a chain those that it is fitted on.
     """
+    partitions = set(settings.scored_on)
+    if model_id in TRIVIAL:
+        partitions.add("train")
+    elif settings.chain and model_id not in HUMAN:
+        partitions.add(settings.selected_on)
     read = []
     for recording in recordings:
-        rated = ratings_key(store, recording.recording_id)
-        trains = model_id in TRIVIAL and recording.partition == "train"
-        if rated is None or (recording.partition not in settings.scored_on and not trains):
-            continue
-        predicted = stored_predictions_key(store, model_id, recording.recording_id)
-        read.append(f"{recording.recording_id}:{recording.partition}:{rated}:{predicted}")
+        rated = ratings_key(store, recording.recording_id) if recording.partition in partitions else None
+        if rated is not None:
+            predicted = stored_predictions_key(store, model_id, recording.recording_id)
+            read.append(f"{recording.recording_id}:{recording.partition}:{rated}:{predicted}")
     return stage_key(STAGE, STAGE_VERSION, {**settings.keyed(), "dimension": dimension}, [model_id, *sorted(read)])
 
 
 def pending(
     store: Store, recordings: Sequence[Recording], model_ids: Sequence[str], dimension: str, settings: EvaluateSettings
 ) -> list[str]:
-    """Models and trivial predictors whose metrics are missing or stale."""
+    """Models and other predictors whose metrics are missing or stale."""
     return [
         model_id
         for model_id in model_ids
         if not is_current(
-            metrics_path(store, model_id), evaluation_key(store, recordings, model_id, dimension, settings)
+            metrics_path(store, model_id, settings.protocol),
+            evaluation_key(store, recordings, model_id, dimension, settings),
         )
     ]

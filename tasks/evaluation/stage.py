@@ -1,175 +1,165 @@
-"""Score predictions against every rater, by the protocol in the settings."""
+"""Score predictions against raters and gold standards, by the protocol in the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from models.labels import predictions_at_labels
-from models.metrics import Agreement, agreement
+from models.postprocessing import Chain
+from schemas.cards import ModelCard
 from schemas.errors import UnusableInputError
-from schemas.settings import EvaluateSettings
-from schemas.tables import METRICS, PREDICTIONS
-from tasks.evaluation.plan import STAGE, TRAINING_MEAN, TRIVIAL, evaluation_key, metrics_path, pending
-from tasks.ingest.recordings import RatingsWide, Recording, ratings_key, read_ratings_wide
+from schemas.settings import EvaluateSettings, Partition
+from schemas.tables import METRICS
+from tasks.evaluation.chain import ChainFile, chain_key, fit_chains, read_chain, write_chain
+from tasks.evaluation.gathering import Gathered, gather
+from tasks.evaluation.leaks import check
+from tasks.evaluation.plan import HUMAN, STAGE, TRIVIAL, evaluation_key, metrics_path
+from tasks.evaluation.predictors import HumanPredictor, ModelPredictor, Predictor, TrivialPredictor
+from tasks.evaluation.protocol import describe, trained_delays
+from tasks.evaluation.rows import metrics_table
+from tasks.evaluation.targets import TargetsOf, targets_of
+from tasks.ingest.recordings import Recording, ratings_key
+from tasks.prediction.plan import stored_predictions_key
 from tasks.progress import track
 from tasks.store.cards import read_cards
 from tasks.store.layout import Store
-from tasks.store.parts import Provenance, read_table, write_part
-
-FloatArray = npt.NDArray[np.float64]
+from tasks.store.parts import Provenance, is_current, remove, write_part
 
 
 def evaluate(
     store: Store, recordings: Sequence[Recording], model_ids: Sequence[str], dimension: str, settings: EvaluateSettings
 ) -> list[str]:
-    """Write the metrics of models and trivial predictors that are missing or stale.
+    """Write the metrics of models and other predictors that are missing or stale.
 
     Args:
-        store: predictions and ratings are read from it, metrics written to it.
+        store: predictions and ratings are read from it, metrics and post-processing chains written to it.
         recordings: all recordings.
-        model_ids: which models; `training-mean` and `training-mean-curve` name the trivial predictors.
+        model_ids: which models; those of `plan.TRIVIAL` and `plan.HUMAN` name what needs no predictions.
         dimension: which ratings.
         settings: the protocol.
 
     Returns: ids whose metrics were written.
 
     Raises:
+        LeakError: a score would be of what was fitted or selected on the same recordings or people.
         UnusableInputError: nothing can be scored: no rated recording in the scored partitions has predictions.
     """
-    stale = pending(store, recordings, model_ids, dimension, settings)
-    delays = {card.model_id: float(card.settings["label_delay_seconds"]) for card in read_cards(store)}
+    paths = {model_id: metrics_path(store, model_id, settings.protocol) for model_id in model_ids}
+    keys = {model_id: evaluation_key(store, recordings, model_id, dimension, settings) for model_id in model_ids}
+    stale = [model_id for model_id in model_ids if not is_current(paths[model_id], keys[model_id])]
+    evaluation = Evaluation(store, recordings, dimension, settings)
+    evaluation.check(model_ids)
     with track("evaluating", len(stale), "models") as bar:
         for model_id in stale:
-            rows = _score_model(store, recordings, model_id, dimension, settings, delays.get(model_id, 0.0))
-            key = evaluation_key(store, recordings, model_id, dimension, settings)
-            table = pa.Table.from_pylist(rows, schema=METRICS)
-            write_part(metrics_path(store, model_id), table, Provenance(stage=STAGE, stage_key=key))
+            table = evaluation.table(model_id)
+            write_part(paths[model_id], table, Provenance(stage=STAGE, stage_key=keys[model_id]))
+            remove(paths[model_id].with_name("metrics.parquet"))  # of schema 1.1, when there was one protocol
             bar.advance()
     return stale
 
 
-def _score_model(
-    store: Store,
-    recordings: Sequence[Recording],
-    model_id: str,
-    dimension: str,
-    settings: EvaluateSettings,
-    delay_seconds: float,
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    rated = [r for r in recordings if ratings_key(store, r.recording_id) is not None]
-    trivial = _Trivial(store, rated, dimension) if model_id in TRIVIAL else None
-    for partition in settings.scored_on:
-        series: dict[str, list[tuple[FloatArray, FloatArray]]] = {}
-        scores: dict[str, list[Agreement]] = {}
-        base = {"model_id": model_id, "protocol": settings.protocol, "partition": partition, "dimension": dimension}
-        for recording in (r for r in rated if r.partition == partition):
-            ratings = read_ratings_wide(store, recording.recording_id, dimension)
-            for rater, predicted, given in (
-                trivial.pairs(model_id, ratings)
-                if trivial is not None
-                else _pairs(store, model_id, recording.recording_id, ratings, delay_seconds)
-            ):
-                score = agreement(predicted, given)
-                series.setdefault(rater, []).append((predicted, given))
-                scores.setdefault(rater, []).append(score)
-                at = {"pooling": "per_recording", "recording_id": recording.recording_id, "rater": rater}
-                rows += _metric_rows(base | at, score)
-        for rater, parts in series.items():
-            joined = agreement(np.concatenate([p for p, _ in parts]), np.concatenate([g for _, g in parts]))
-            pooled = {"recording_id": None, "rater": rater}
-            rows += _metric_rows(base | pooled | {"pooling": "concatenated"}, joined)
-            rows += _metric_rows(base | pooled | {"pooling": "per_recording"}, _mean_agreement(scores[rater]))
-    if not rows:
-        raise UnusableInputError(
-            f"{model_id}: nothing to score: no recording of {', '.join(settings.scored_on)} has both ratings and "
-            "predictions; check the partitions, or run the predict stage"
-        )
-    return rows
+class Evaluation:
+    """A store under a protocol: who predicts what, held against which targets."""
 
+    def __init__(
+        self, store: Store, recordings: Sequence[Recording], dimension: str, settings: EvaluateSettings
+    ) -> None:
+        self._store, self._dimension, self._settings = store, dimension, settings
+        self._recordings = list(recordings)
+        self._rated = [r for r in recordings if ratings_key(store, r.recording_id) is not None]
+        self._cards = {card.model_id: card for card in read_cards(store)}
+        self._targets_of: TargetsOf = targets_of(store, dimension, settings.gold)
 
-def _pairs(
-    store: Store, model_id: str, recording_id: str, ratings: RatingsWide, delay_seconds: float
-) -> Iterator[tuple[str, FloatArray, FloatArray]]:
-    """Rater, prediction at each label, label; nothing where the recording has no predictions."""
-    path = store.predictions(model_id, recording_id)
-    if not path.exists():
-        return
-    table = read_table(path, PREDICTIONS, ["rater", "time_seconds", "value"])
-    names = table["rater"].to_pylist()
-    times, values = table["time_seconds"].to_numpy(), table["value"].to_numpy()
-    raters = list(dict.fromkeys(names))
-    frames = len(names) // len(raters)
-    by_rater = values.reshape(len(raters), frames).T
-    at_labels = predictions_at_labels(ratings.times, times[:frames], by_rater, delay_seconds=delay_seconds)
-    for position, rater in enumerate(raters):
-        if rater in ratings.raters:
-            yield rater, at_labels[:, position], ratings.values[:, ratings.raters.index(rater)]
+    def check(self, model_ids: Sequence[str]) -> None:
+        """Refuse leaks, and delays that the protocol does not have."""
+        cards = [self._cards[name] for name in model_ids if name in self._cards]
+        behind = [card.features_model_id for card in cards if card.features_model_id is not None]
+        read = [self._cards[name] for name in behind if name in self._cards]
+        check(self._recordings, list({card.model_id: card for card in (*cards, *read)}.values()), self._settings)
+        describe(self._settings, cards)
 
-
-class _Trivial:
-    """Predictors that know only the training ratings: each rater's mean, and mean curve over time since start."""
-
-    def __init__(self, store: Store, rated: Sequence[Recording], dimension: str) -> None:
-        self._train = [read_ratings_wide(store, r.recording_id, dimension) for r in rated if r.partition == "train"]
-
-    def pairs(self, model_id: str, ratings: RatingsWide) -> Iterator[tuple[str, FloatArray, FloatArray]]:
-        for position, rater in enumerate(ratings.raters):
-            known = [(t.times, t.values[:, t.raters.index(rater)]) for t in self._train if rater in t.raters]
-            values = [v[~np.isnan(v)] for _, v in known]
-            if not any(part.size for part in values):
-                continue
-            mean = float(np.concatenate(values).mean())
-            predicted = np.full(ratings.times.shape, mean)
-            if model_id != TRAINING_MEAN:
-                predicted = _mean_curve(known, ratings.times, beyond=mean)
-            yield rater, predicted, ratings.values[:, position]
-
-
-def _mean_curve(known: Sequence[tuple[FloatArray, FloatArray]], times: FloatArray, *, beyond: float) -> FloatArray:
-    """Mean over training recordings at each time since start; the overall mean where none reaches."""
-    total, count = np.zeros(times.shape), np.zeros(times.shape)
-    for label_times, values in known:
-        present = ~np.isnan(values)
-        if not present.any():
-            continue
-        curve = np.interp(times, label_times[present], values[present], left=np.nan, right=np.nan)
-        total += np.nan_to_num(curve)
-        count += ~np.isnan(curve)
-    return np.where(count > 0, total / np.maximum(count, 1), beyond)
-
-
-def _metric_rows(base: dict[str, Any], score: Agreement) -> list[dict[str, Any]]:
-    shared = base | {"ci_low": None, "ci_high": None, "n": score.n, "degenerate": score.degenerate}
-    return [
-        shared | {"metric": metric, "value": None if metric == "ccc" and _is_void(score) else getattr(score, metric)}
-        for metric in ("rmse", "cc", "ccc")
-    ]
-
-
-def _is_void(score: Agreement) -> bool:
-    """Two equal constant series: CCC 1.0 by definition, and no information. It is stored as null."""
-    return score.degenerate and score.ccc == 1.0
-
-
-def _mean_agreement(scores: Sequence[Agreement]) -> Agreement:
-    """Mean of per-recording values; recordings where a value is undefined are left out of its mean."""
-
-    def mean(name: str) -> float | None:
-        known = [
-            getattr(s, name) for s in scores if getattr(s, name) is not None and not (name == "ccc" and _is_void(s))
+    def table(self, model_id: str) -> pa.Table:
+        """The metrics of one model or other predictor; no rows of people where nobody has another to agree with."""
+        shared = {"model_id": model_id, "protocol": self._settings.protocol, "dimension": self._dimension}
+        tables = [
+            metrics_table(
+                {**shared, "partition": partition, "protocol_line": self.line([model_id], partition)},
+                gathered,
+                self._settings,
+            )
+            for partition, gathered in self.gathered(model_id).items()
         ]
-        return float(np.mean(known)) if known else None
+        return pa.concat_tables(tables) if tables else METRICS.empty_table()
 
-    return Agreement(
-        rmse=mean("rmse"),
-        cc=mean("cc"),
-        ccc=mean("ccc"),
-        n=sum(score.n for score in scores),
-        degenerate=all(score.degenerate for score in scores),
-    )
+    def line(self, model_ids: Sequence[str], partition: Partition) -> str:
+        """The protocol in words, for scores on one partition."""
+        only = self._settings.model_copy(update={"scored_on": (partition,)})
+        return describe(only, [self._cards[name] for name in model_ids if name in self._cards])
+
+    def gathered(self, model_id: str) -> dict[Partition, Gathered]:
+        """Moments of one model or other predictor by partition.
+
+        Raises:
+            UnusableInputError: none of the scored partitions has a recording with ratings and predictions. People may
+                have nothing to say: a single rater, or one other where no rater is a target.
+        """
+        predictor = self._predictor(model_id)
+        found: dict[Partition, Gathered] = {}
+        for partition in self._settings.scored_on:
+            one = gather(self._in(partition), predictor, self._targets_of)
+            if one is not None:
+                found[partition] = one
+        if not found and model_id not in HUMAN:
+            raise UnusableInputError(
+                f"{model_id}: nothing to score: no recording of {', '.join(self._settings.scored_on)} has both "
+                f"ratings and predictions (protocol {self._settings.protocol}); check the partitions, run the predict "
+                "stage, or choose another protocol"
+            )
+        return found
+
+    def _in(self, partition: str) -> list[Recording]:
+        return [recording for recording in self._rated if recording.partition == partition]
+
+    def _predictor(self, model_id: str) -> Predictor:
+        if model_id in TRIVIAL:
+            return TrivialPredictor(model_id, (self._targets_of(r.recording_id) for r in self._in("train")))
+        if model_id in HUMAN:
+            return HumanPredictor(model_id, [name for name in self._settings.gold if name != "none"])
+        card = self._cards.get(model_id)
+        if card is None:  # predictions from elsewhere, such as a ceiling: as they are
+            return ModelPredictor(self._store, model_id, self._dimension, delays={}, chains={})
+        raw = ModelPredictor(self._store, model_id, self._dimension, delays=trained_delays(card), chains={})
+        return raw.with_chains(self._chains(card, raw))
+
+    def _chains(self, card: ModelCard, predictor: ModelPredictor) -> dict[str, Chain]:
+        """The stored chains of a model, fitted anew where what they were fitted on has changed."""
+        settings, store, model_id = self._settings, self._store, card.model_id
+        if not settings.chain:
+            return {}
+        fitted_on = [
+            (recording, f"{recording.recording_id}:{ratings_key(store, recording.recording_id)}:{predicted}")
+            for recording in self._in(settings.selected_on)
+            if (predicted := stored_predictions_key(store, model_id, recording.recording_id)) is not None
+        ]
+        key = chain_key([read for _, read in fitted_on], self._dimension, settings)
+        found = read_chain(store, model_id, settings.protocol)
+        if found is None or found.key != key:
+            recordings = [recording for recording, _ in fitted_on]
+            columns = fit_chains(
+                store, recordings, model_id, self._targets_of, predictor, settings, dimension=self._dimension
+            )
+            found = write_chain(
+                store,
+                ChainFile(
+                    model_id=model_id,
+                    protocol=settings.protocol,
+                    dimension=self._dimension,
+                    fitted_on=settings.selected_on,
+                    pooling=settings.pooling[0],
+                    recordings=tuple(recording.recording_id for recording in recordings),
+                    key=key,
+                    columns=columns,
+                ),
+            )
+        return found.columns

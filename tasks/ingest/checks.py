@@ -24,8 +24,9 @@ _ROUNDING = 1e-6
 def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]:
     """Warnings about recordings that are ingested.
 
-    Audio that starts, or lasts, over 40 ms off the video; ratings that go on over 1 s after the video's end; raters
-    that most recordings have and one lacks; one file under two subjects or in two partitions.
+    Audio that starts, or lasts, over 40 ms off the video; ratings that go on over 1 s after the video's end; ratings
+    that were resampled; raters that most recordings have and one lacks; one file under two subjects or in two
+    partitions.
     """
     problems = [found for recording in recordings for found in _audio(recording)]
     ratings = {
@@ -34,7 +35,7 @@ def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]
     for recording in recordings:
         provenance = ratings[recording.recording_id]
         if provenance is not None:
-            problems += _ratings_range(recording, provenance)
+            problems += _ratings_range(recording, provenance) + _resampling(recording, provenance)
     raters = {
         name: (Path(provenance["source_path"]), tuple(sorted(json.loads(provenance["raters"]))))
         for name, provenance in ratings.items()
@@ -71,7 +72,23 @@ def _ratings_range(recording: Recording, provenance: dict[str, str]) -> list[Pro
         return []
     expected = f"ratings, in seconds, of a video that ends at {recording.duration_seconds:.3f} s"
     found = f"ratings from {start:.3f} to {end:.3f} s; later ones meet no frame"
+    if end > 100 * recording.duration_seconds:
+        found += " (milliseconds? then say time_unit = ms in the manifest)"
     return [problem("warning", recording.recording_id, Path(provenance["source_path"]), expected, found)]
+
+
+def _resampling(recording: Recording, provenance: dict[str, str]) -> list[Problem]:
+    path = Path(provenance["source_path"])
+    return [
+        problem(
+            "warning",
+            recording.recording_id,
+            path,
+            f"{dimension} on a grid of times that all raters share",
+            f"other times; brought onto {rate:g} Hz (bin means, PCHIP in between)",
+        )
+        for dimension, rate in json.loads(provenance.get("resampled_hz", "{}")).items()
+    ]
 
 
 def _raters(raters: dict[str, tuple[Path, tuple[str, ...]]]) -> list[Problem]:

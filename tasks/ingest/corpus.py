@@ -1,6 +1,7 @@
 """What a corpus says about itself, before any file is opened: recordings, subjects, partitions, paths.
 
-`recola` and `manifest` each read one layout into a `CorpusListing`; the checks that hold for every layout stand here.
+`recola`, `avec` and `manifest` each read one layout into a `CorpusListing`; the checks that hold for every layout
+stand here.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from schemas.errors import Problem, SettingsError
 from schemas.ids import slug_recording_id
@@ -22,11 +23,35 @@ Scale = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
+class RatingsFile:
+    """A file with ratings, and what is known of it before it is opened.
+
+    `dimensions` are those to be read: a file without a column of dimensions holds the first of them. `instance` is the
+    recording's name in a file that holds several. What is None is found out from the file: its layout, its delimiter,
+    the unit of its times. With `rate_hz` the ratings are brought onto that rate, else onto their own where they are
+    irregular.
+    """
+
+    path: Path
+    dimensions: tuple[str, ...]
+    instance: str | None = None
+    layout: Literal["wide", "long"] | None = None
+    delimiter: Literal[",", ";", "\t"] | None = None
+    time_unit: Literal["s", "ms"] | None = None
+    rate_hz: float | None = None
+
+    def keyed(self) -> dict[str, Any]:
+        """What belongs to the stage key besides the file's content, JSON-serialisable."""
+        return {name: value for name, value in asdict(self).items() if name != "path" and value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
 class CorpusRecording:
     """One recording as the corpus names it; nothing has been opened yet.
 
-    `scale` is the (min, max) of the ratings as they stand in the file. `origin` and `line` say where the corpus names
-    this recording: the manifest and its line, or the video itself.
+    `scale` is the (min, max) of the ratings as they stand in the files. `gold_standards` are fused by the corpus's own
+    authors: they are kept apart and never count as a rater. `origin` and `line` say where the corpus names this
+    recording: the manifest and its line, or the video itself.
     """
 
     recording_id: str
@@ -35,7 +60,8 @@ class CorpusRecording:
     partition: Partition | None
     video: Path
     audio: Path | None
-    ratings: Path | None
+    ratings: tuple[RatingsFile, ...]
+    gold_standards: tuple[RatingsFile, ...] = ()
     scale: Scale
     origin: Path
     line: int | None = None
@@ -49,7 +75,7 @@ class CorpusListing:
     `problems` alone.
     """
 
-    layout: Literal["recola", "manifest"]
+    layout: Literal["recola", "avec", "manifest"]
     partitions_from: str
     note: str = ""
     """What every report on this corpus must say of it: the first line of its SYNTHETIC.txt, if it has one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from schemas.errors import CorpusError
 from schemas.settings import IngestSettings
+from tasks.ingest.avec import RATINGS_FOLDERS, is_avec, list_avec
 from tasks.ingest.corpus import CorpusListing, printable, problem
 from tasks.ingest.manifest import NAME, list_manifest
 from tasks.ingest.recola import VIDEO_FOLDER, is_recola, list_recola
@@ -16,10 +17,11 @@ SYNTHETIC_MARK = "SYNTHETIC.txt"
 
 
 def list_corpus(corpus: Path, settings: IngestSettings) -> CorpusListing:
-    """List the corpus in the folder `corpus`: by `settings.manifest`, its own `manifest.csv`, or as RECOLA's tree.
+    """List the corpus in the folder `corpus`: by `settings.manifest`, its own `manifest.csv`, or as RECOLA's or AVEC's
+    tree.
 
     Raises:
-        CorpusError: no such folder, or it holds neither.
+        CorpusError: no such folder, or it holds none of these.
     """
     if not corpus.is_dir():
         found = "a file" if corpus.exists() else "nothing"
@@ -42,16 +44,22 @@ def _listed(corpus: Path, settings: IngestSettings) -> CorpusListing:
     if manifest is not None:
         return _checked(_with_manifest(corpus, manifest, settings))
     if is_recola(corpus):
-        return _checked(list_recola(corpus, dimension=settings.dimension, partitions=settings.partitions), corpus)
+        listing = list_recola(corpus, dimensions=settings.dimensions, partitions=settings.partitions)
+        return _checked(listing, corpus / VIDEO_FOLDER)
+    if is_avec(corpus):
+        return _checked(list_avec(corpus, dimensions=settings.dimensions, partitions=settings.partitions), corpus)
     inside = sorted(printable(Path(path.name)) for path in corpus.iterdir())
-    found = f"neither, but {_some(inside)}" if inside else "an empty folder"
-    expected = f"RECOLA's tree (a folder {VIDEO_FOLDER}) or a {NAME}; or name one with --manifest"
+    found = f"none of them, but {_some(inside)}" if inside else "an empty folder"
+    expected = (
+        f"RECOLA's tree (a folder {VIDEO_FOLDER}), AVEC's ({' or '.join(RATINGS_FOLDERS)}) or a {NAME}; or name "
+        "one with --manifest"
+    )
     stop = problem("fatal", None, corpus, expected, found)
     raise CorpusError(str(stop), [stop])
 
 
 def _with_manifest(corpus: Path, manifest: Path, settings: IngestSettings) -> CorpusListing:
-    listing = list_manifest(manifest)
+    listing = list_manifest(manifest, dimensions=settings.dimensions)
     extra = []
     if settings.partitions is not None:
         expected = "partitions in the manifest's own column; leave out --partitions"
@@ -63,12 +71,13 @@ def _with_manifest(corpus: Path, manifest: Path, settings: IngestSettings) -> Co
     return dataclasses.replace(listing, problems=(*listing.problems, *extra))
 
 
-def _checked(listing: CorpusListing, corpus: Path | None = None) -> CorpusListing:
+def _checked(listing: CorpusListing, videos: Path | None = None) -> CorpusListing:
     problems = list(listing.problems)
-    if corpus is not None and not listing.recordings:
-        problems.append(problem("fatal", None, corpus / VIDEO_FOLDER, "at least one .mp4 video", "none"))
+    if videos is not None and not listing.recordings:
+        problems.append(problem("fatal", None, videos, "at least one .mp4 video", "none"))
     for recording in listing.recordings:
-        for path in (recording.video, recording.audio, recording.ratings):
+        rated = (file.path for file in (*recording.ratings, *recording.gold_standards))
+        for path in (recording.video, recording.audio, *rated):
             if path is not None and printable(path) != str(path):
                 expected = "a path in UTF-8; rename the file"
                 problems.append(problem("failed", recording.recording_id, path, expected, "other bytes"))

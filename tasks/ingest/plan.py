@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.errors import Problem
 from schemas.settings import IngestSettings
 from tasks.ingest.audio import audio_key
-from tasks.ingest.corpus import CorpusListing, CorpusRecording, Scale, problem
+from tasks.ingest.corpus import CorpusListing, CorpusRecording, RatingsFile, Scale, problem
 from tasks.ingest.discover import list_corpus
 from tasks.ingest.media import hash_file
 from tasks.ingest.recordings import STAGE_VERSION, Recording, read_recordings, recording_key
@@ -20,9 +21,9 @@ from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 from tasks.store.parts import is_current, read_provenance, stage_key
 
-__all__ = ["RATINGS_VERSION", "STAGE_VERSION", "IngestPlan", "RecordingPlan", "Source", "plan_ingest"]
+__all__ = ["RATINGS_VERSION", "STAGE_VERSION", "IngestPlan", "RatingsSource", "RecordingPlan", "Source", "plan_ingest"]
 
-RATINGS_VERSION = 1
+RATINGS_VERSION = 2
 """Raise when the table of ratings changes for the same file."""
 
 Work = Literal["keep", "stamp", "redo", "remove"]
@@ -46,6 +47,24 @@ class Source:
         }
 
 
+@dataclass(frozen=True)
+class RatingsSource:
+    """The files that a part of ratings is made of, as they were when the plan was made; none: the corpus has none."""
+
+    files: tuple[RatingsFile, ...]
+    sources: tuple[Source, ...]
+
+    @property
+    def sha256(self) -> str:
+        """One hash of all: the file's own where there is one."""
+        return "+".join(source.sha256 or "" for source in self.sources)
+
+    def as_extra(self) -> dict[str, str]:
+        """For a part's provenance: the first file as elsewhere, and all of them."""
+        every = [[str(source.path), source.bytes, source.modified_ns, source.sha256] for source in self.sources]
+        return {**self.sources[0].as_extra(), "sources": json.dumps(every)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecordingPlan:
     """What to do for one recording.
@@ -57,21 +76,23 @@ class RecordingPlan:
     listed: CorpusRecording
     row: Recording | None
     source: Source
-    ratings_source: Source | None
+    ratings_source: RatingsSource
+    gold_source: RatingsSource
     audio_source: Source | None
     video: Work
     ratings: Work
+    gold: Work
     audio: Work
 
     @property
     def has_work(self) -> bool:
         """True if a part of this recording will be written or removed."""
-        return {self.video, self.ratings, self.audio} != {"keep"}
+        return {self.video, self.ratings, self.gold, self.audio} != {"keep"}
 
     @property
     def is_redone(self) -> bool:
         """True if what a part of this recording says may change."""
-        return bool({self.video, self.ratings, self.audio} & {"redo", "remove"})
+        return bool({self.video, self.ratings, self.gold, self.audio} & {"redo", "remove"})
 
     def described(self, row: Recording) -> Recording:
         """`row` with the subject, the partition and the file's name and time as they are now."""
@@ -120,7 +141,7 @@ def plan_ingest(corpus: Path, store: Store, settings: IngestSettings) -> IngestP
     """Compare a corpus with a store; 27 unchanged recordings take about 50 ms.
 
     Raises:
-        CorpusError: `corpus` is no folder, or neither RECOLA's tree nor described by a manifest.
+        CorpusError: `corpus` is no folder, or neither RECOLA's tree nor AVEC's nor described by a manifest.
         StoreError, SchemaVersionError: the store cannot be read.
     """
     listing = list_corpus(corpus, settings)
@@ -159,9 +180,10 @@ def plan_ingest(corpus: Path, store: Store, settings: IngestSettings) -> IngestP
     )
 
 
-def ratings_stage_key(sha256: str, *, dimension: str, scale: Scale) -> str:
-    """Stage key of a recording's ratings, from the sha256 of their file."""
-    return stage_key("ratings", RATINGS_VERSION, {"dimension": dimension, "scale": list(scale)}, [sha256])
+def ratings_stage_key(source: RatingsSource, *, scale: Scale) -> str:
+    """Stage key of a recording's ratings or gold standards: their files' content, and how these are read."""
+    settings = {"files": [file.keyed() for file in source.files], "scale": list(scale)}
+    return stage_key("ratings", RATINGS_VERSION, settings, [one.sha256 or "" for one in source.sources])
 
 
 def _plan(listed: CorpusRecording, row: Recording | None, store: Store, settings: IngestSettings) -> RecordingPlan:
@@ -170,16 +192,20 @@ def _plan(listed: CorpusRecording, row: Recording | None, store: Store, settings
         unchanged = str(source.path) == row.path and source.modified_ns == row.modified_ns
         source = dataclasses.replace(source, sha256=row.sha256 if unchanged else hash_file(source.path))
     video = _video_work(row, source, store, settings)
-    ratings_source, ratings = _ratings_work(listed, store, settings)
+    ratings_source, ratings = _ratings_work(listed.ratings, listed.scale, store.ratings(listed.recording_id))
+    gold_part = store.gold_standards(listed.recording_id)
+    gold_source, gold = _ratings_work(listed.gold_standards, listed.scale, gold_part)
     audio_source, audio = _audio_work(listed, row if video == "keep" else None, store)
     return RecordingPlan(
         listed=listed,
         row=row,
         source=source,
         ratings_source=ratings_source,
+        gold_source=gold_source,
         audio_source=audio_source,
         video=video,
         ratings=ratings,
+        gold=gold,
         audio=audio,
     )
 
@@ -192,13 +218,22 @@ def _video_work(row: Recording | None, source: Source, store: Store, settings: I
     return "keep" if is_current(store.index(row.recording_id), recording_key(row)) else "redo"
 
 
-def _ratings_work(listed: CorpusRecording, store: Store, settings: IngestSettings) -> tuple[Source | None, Work]:
-    part = store.ratings(listed.recording_id)
-    if listed.ratings is None:
-        return None, "remove" if part.exists() else "keep"
-    source, work = _compared(_source(listed.ratings), part)
-    key = ratings_stage_key(source.sha256 or "", dimension=settings.dimension, scale=listed.scale)
-    return source, work if is_current(part, key) else "redo"
+def _ratings_work(files: tuple[RatingsFile, ...], scale: Scale, part: Path) -> tuple[RatingsSource, Work]:
+    if not files:
+        return RatingsSource((), ()), "remove" if part.exists() else "keep"
+    remembered = json.loads((read_provenance(part) or {}).get("sources", "[]"))
+    sources, works = zip(*(_recalled(_source(file.path), remembered) for file in files), strict=True)
+    source = RatingsSource(files, sources)
+    work: Work = "stamp" if "stamp" in works else "keep"
+    return source, work if is_current(part, ratings_stage_key(source, scale=scale)) else "redo"
+
+
+def _recalled(source: Source, remembered: list[list[Any]]) -> tuple[Source, Work]:
+    """A source with its hash, the one remembered where path, size and time are the same."""
+    for path, size, modified_ns, sha256 in remembered:
+        if (path, size, modified_ns) == (str(source.path), source.bytes, source.modified_ns):
+            return dataclasses.replace(source, sha256=sha256), "keep"
+    return dataclasses.replace(source, sha256=hash_file(source.path)), "stamp"
 
 
 def _audio_work(listed: CorpusRecording, row: Recording | None, store: Store) -> tuple[Source | None, Work]:

@@ -1,52 +1,59 @@
-"""Ratings: a wide CSV (time, then one column per rater) becomes a long table with exact times.
+"""Ratings of any layout become a long table with exact times.
 
-    time;FM1 ;FM2 ;FF1
-    0;0.1;;-0.25
-    0.04;0.12;0;-0.25
+    time;FM1 ;FM2 ;FF1          time,rater,value,dimension         @attribute frameTime numeric
+    0;0.1;;-0.25                0.1,anna,5,valence                 @attribute GoldStandard numeric
+    0.04;0.12;0;-0.25           0.3,ben,4,valence                  @data
 
-`,` or `;`; spaces around rater names are dropped (RECOLA has one behind every name but the last). A whole file is
-read at once; only when something is wrong is it read again, line by line, to say what and where.
+Delimited text, ARFF or Parquet, wide or long, told apart by their content. Spaces around names are dropped (RECOLA has
+one behind every name but the last). Irregular times are brought onto a grid (`models.resampling`).
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Iterator
+import dataclasses
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv as pacsv
 
+from models.resampling import grid_times, is_regular, on_grid
 from schemas.errors import Problem
-from schemas.tables import RATINGS
-from tasks.ingest.corpus import Scale, printable, problem
-
-TIME_NAMES = frozenset(
-    {"time", "times", "timestamp", "time_seconds", "time_s", "time (s)", "time [s]", "t", "sec", "seconds", "frametime"}
-)
-"""Lower-case names of the first column. Its unit is seconds, whatever it is called."""
+from schemas.tables import GOLD_STANDARDS, RATINGS
+from tasks.ingest.corpus import RatingsFile, Scale, printable
+from tasks.ingest.ratings_columns import GOLD_NAMES, Cells
+from tasks.ingest.ratings_parquet import is_parquet, read_parquet
+from tasks.ingest.ratings_text import Failed, failing, open_text, read_cells
 
 MAX_PROBLEMS = 20
 """Problems told of one file; further ones are counted."""
 
+MAX_SAMPLES = 10_000_000
+"""Most samples of one rater on a grid: over four days at 25 Hz."""
+
+_MEETING = 0.5  # two raters share a grid if they meet at half of their samples, of those of the one with fewer
+_FEWEST = 10  # samples by which that can be told
+
 
 @dataclass(frozen=True)
 class RatingTraces:
-    """The ratings of one recording as they stand in its file.
+    """The ratings of one recording in one dimension, as they stand in its file.
 
     `time_seconds` [sample], strictly increasing; `original` [sample, rater] on the file's own scale (min, max), NaN
-    where a cell is empty; `raters` in the file's order.
+    where nothing was rated; `raters` in the file's order. Where irregular times were brought onto a grid, `original`
+    holds the means of the bins, `interpolated` what stands in empty ones inside a rater's range, on the same scale, and
+    `resampled_hz` the grid's rate.
     """
 
     time_seconds: npt.NDArray[np.float64]
     original: npt.NDArray[np.float64]
     raters: tuple[str, ...]
     scale: Scale
+    interpolated: npt.NDArray[np.float64] | None = None
+    resampled_hz: float | None = None
 
     def rescaled(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """The values on [-1, 1], and which of them are imputed.
@@ -58,8 +65,9 @@ class RatingTraces:
         Returns: values [sample, rater], is_imputed [sample, rater].
         """
         low, high = self.scale
-        values = self.original.copy() if (low, high) == (-1, 1) else 2 * (self.original - low) / (high - low) - 1
-        given = ~np.isnan(self.original)
+        known = self.original if self.interpolated is None else self.interpolated
+        values = known.copy() if (low, high) == (-1, 1) else 2 * (known - low) / (high - low) - 1
+        given = ~np.isnan(known)
         samples = np.arange(len(given))[:, np.newaxis]
         first = np.where(given.any(axis=0), given.argmax(axis=0), len(given))
         last = np.where(given.any(axis=0), len(given) - 1 - given[::-1].argmax(axis=0), len(given))
@@ -94,169 +102,209 @@ class RatingTraces:
         }
         return pa.Table.from_arrays([columns[name] for name in RATINGS.names], schema=RATINGS)
 
+    def gold_table(self, recording_id: str, dimension: str) -> pa.Table:
+        """The table of a gold standard, `schemas.tables.GOLD_STANDARDS`; its only rater's name becomes its source."""
+        table = self.table(recording_id, dimension)
+        names = ["source" if name == "rater" else name for name in table.column_names]
+        return table.rename_columns(names).select(GOLD_STANDARDS.names).cast(GOLD_STANDARDS)
 
-def read_traces(path: Path, *, scale: Scale, recording_id: str) -> tuple[RatingTraces | None, list[Problem]]:
+
+def read_ratings(
+    file: RatingsFile, *, scale: Scale, recording_id: str, is_gold: bool = False
+) -> tuple[dict[str, RatingTraces], list[Problem]]:
     """Read and check a file of ratings.
 
     Args:
-        path: the CSV, UTF-8; its first column is the time in seconds, each other one a rater.
+        file: the file, and what the corpus says of it.
         scale: (min, max) that every value must lie in, ends included.
         recording_id: whose ratings; goes into the problems.
+        is_gold: the file holds one fused series, whatever its column is called.
 
-    Returns: the traces, or None and the problems (severity `failed`): unreadable, not UTF-8, no header, no raters, a
-        rater twice or without a name, no rows, no ratings, ragged rows, cells that are no finite number, values
-        outside the scale, times that do not strictly increase. After `MAX_PROBLEMS` only their number is told.
+    Returns: the traces by dimension, at the file's own times, or none and the problems (severity `failed`), each with
+        its line: unreadable, not UTF-8, no header, no raters, a rater twice or without a name, no rows, no ratings,
+        ragged rows, cells that are no finite number, values outside the scale, times that do not strictly increase, a
+        dimension or a recording that the file does not hold, a gold standard among raters. After `MAX_PROBLEMS` only
+        their number is told.
     """
-    header, problems = _header(path, recording_id)
-    if header is None:
-        return None, problems
-    traces = _read_fast(header, scale)
-    if traces is not None:
-        return traces, []
-    every = list(_explain(header, path, scale, recording_id))
-    if not every:  # right, but written unusually: blank cells of several spaces, exotic white space
-        traces = _read_fast(_stripped(header), scale)
-        if traces is not None:
-            return traces, []
-        every = [problem("failed", recording_id, path, "a plain CSV of numbers", "one that cannot be read")]
-    if len(every) > MAX_PROBLEMS:
-        more = len(every) - MAX_PROBLEMS
-        every = every[:MAX_PROBLEMS]
-        every.append(problem("failed", recording_id, path, "no further problems", f"{more} more of this kind"))
-    return None, every
+    failed = failing(recording_id, file)
+    cells, problems = _read(file, scale, failed)
+    found: dict[str, RatingTraces] = {}
+    if cells is not None:
+        found, problems = _traces(cells, file, scale, failed)
+        problems += [one for traces in found.values() for one in _gold_problems(traces.raters, is_gold, failed)]
+    if len(problems) > MAX_PROBLEMS:
+        more = f"{len(problems) - MAX_PROBLEMS} more of this kind"
+        problems = [*problems[:MAX_PROBLEMS], failed(None, "no further problems", more)]
+    return ({} if problems else found), problems
 
 
-@dataclass(frozen=True)
-class _Header:
-    delimiter: str
-    raters: tuple[str, ...]
-    body: str
-    """Everything below the header."""
-
-
-def _header(path: Path, recording_id: str) -> tuple[_Header | None, list[Problem]]:
-    def failed(expected: str, found: str, line: int | None = 1) -> tuple[None, list[Problem]]:
-        return None, [problem("failed", recording_id, path, expected, found, line=line)]
-
+def _read(file: RatingsFile, scale: Scale, failed: Failed) -> tuple[Cells | None, list[Problem]]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        if is_parquet(file.path):
+            return read_parquet(file, scale, failed)
+        data = file.path.read_bytes()
     except OSError as error:
-        return failed("a readable file of ratings", error.strerror or str(error), None)
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        return failed("text in UTF-8; save the file again as UTF-8", f"byte 0x{error.object[error.start]:02x}", line)
-    first, _, body = text.replace("\r\n", "\n").replace("\r", "\n").partition("\n")
-    if not first.strip():
-        return failed(
-            "a header: time, then the raters' names", "an empty file" if not text.strip() else "an empty line"
-        )
-    delimiter = ";" if first.count(";") >= first.count(",") else ","
-    names = [name.strip() for name in _cells(first, delimiter)]
-    problems: list[Problem] = []
-    if names[0].lower() not in TIME_NAMES:
-        expected = f"a header whose first column is the time in seconds ({', '.join(sorted(TIME_NAMES))})"
-        problems += failed(expected, repr(names[0]))[1]
-    if len(names) == 1:
-        problems += failed("at least one rater's column, separated by , or ;", f"only {names[0]!r}")[1]
-    for column, name in enumerate(names[1:], start=2):
-        if not name:
-            problems += failed("a rater's name above every column", f"none above column {column}")[1]
-        elif name in names[1 : column - 1]:
-            problems += failed("every rater once", f"{name!r} again in column {column}")[1]
-    if problems:
-        return None, problems
-    return _Header(delimiter, tuple(names[1:]), body), []
+        return None, [failed(None, "a readable file of ratings", error.strerror or str(error))]
+    text, problems = open_text(data, file, failed)
+    return read_cells(text, scale, failed) if text is not None else (None, problems)
 
 
-def _read_fast(header: _Header, scale: Scale) -> RatingTraces | None:
-    """The traces if everything about the body is right, else None."""
-    names = [str(column) for column in range(len(header.raters) + 1)]
-    try:
-        table = pacsv.read_csv(
-            io.BytesIO(header.body.encode()),
-            read_options=pacsv.ReadOptions(column_names=names, use_threads=False, block_size=1 << 24),
-            parse_options=pacsv.ParseOptions(delimiter=header.delimiter, newlines_in_values=False),
-            convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.float64()), null_values=["", " "], strings_can_be_null=True
-            ),
+def _gold_problems(raters: Sequence[str], is_gold: bool, failed: Failed) -> list[Problem]:
+    if is_gold and len(raters) != 1:
+        return [failed(None, "one column with the gold standard", f"{len(raters)}: {', '.join(raters)}")]
+    named = [rater for rater in raters if rater.lower() in GOLD_NAMES]
+    if named and not is_gold:
+        expected = "raters only; name the file of a gold standard under gold_standard"
+        return [failed(None, expected, f"{named[0]!r}, which is no rater")]
+    return []
+
+
+def _traces(
+    cells: Cells, file: RatingsFile, scale: Scale, failed: Failed
+) -> tuple[dict[str, RatingTraces], list[Problem]]:
+    """The rows of this recording, split by dimension."""
+    chosen = np.ones(len(cells.seconds), dtype=bool)
+    if "instance" in cells.texts:
+        instances = cells.texts["instance"]
+        names = sorted(set(instances))
+        if len(names) > 1:  # a file of one recording alone may call it what it likes
+            chosen = instances == file.instance
+        if not chosen.any():
+            return {}, [failed(None, f"rows of {file.instance!r}", f"rows of {', '.join(names[:5])}")]
+    if "dimension" not in cells.texts:
+        traces, problems = _one_dimension(cells, chosen, file, scale, failed)
+        return ({} if traces is None else {file.dimensions[0]: traces}), problems
+    dimensions = cells.texts["dimension"]
+    found: dict[str, RatingTraces] = {}
+    every: list[Problem] = []
+    for dimension in file.dimensions:
+        rows = chosen & (dimensions == dimension)
+        if rows.any():
+            traces, problems = _one_dimension(cells, rows, file, scale, failed)
+            every += problems
+            if traces is not None:
+                found[dimension] = traces
+    if not found and not every:
+        held = ", ".join(sorted(set(dimensions[chosen])))
+        every = [failed(None, f"ratings of {' or '.join(file.dimensions)} (or other dimensions in [ingest])", held)]
+    return found, every
+
+
+def _one_dimension(
+    cells: Cells, rows: npt.NDArray[np.bool_], file: RatingsFile, scale: Scale, failed: Failed
+) -> tuple[RatingTraces | None, list[Problem]]:
+    times, values = cells.seconds[rows], cells.values[rows]
+    if cells.columns.is_long:
+        raters, times, values, problems = _pivoted(times, values[:, 0], cells.texts["rater"][rows], failed)
+        if problems:
+            return None, problems
+    else:
+        raters = tuple(cells.columns.columns[place].name for place in cells.columns.places("value"))
+        if not (np.diff(times) > 0).all():
+            at = int(np.argmin(np.diff(times) > 0))
+            return None, [failed(None, f"a time after {float(times[at])!r} s", repr(float(times[at + 1])))]
+    return RatingTraces(times, values, raters, scale), []
+
+
+def on_one_grid(
+    traces: Sequence[RatingTraces], file: RatingsFile, *, recording_id: str
+) -> tuple[RatingTraces | None, list[Problem]]:
+    """The raters of one dimension side by side on one grid: their own where they share one, else they are resampled.
+
+    Args:
+        traces: of `read_ratings`, a file each; of one scale, no rater twice.
+        file: one of them, for the rate and for problems.
+        recording_id: whose ratings; goes into the problems.
+    """
+    whole = _side_by_side(traces)
+    step = _grid_step(whole, file.rate_hz)
+    if step is None:
+        return whole, []
+    covered = float(whole.time_seconds[-1] - whole.time_seconds[0])
+    if covered / step > MAX_SAMPLES:
+        expected = f"at most {MAX_SAMPLES} labels (times in milliseconds? say time_unit = ms in the manifest)"
+        return None, [failing(recording_id, file)(None, expected, f"{covered!r} s at {1 / step:g} Hz")]
+    return _resampled(whole, step), []
+
+
+def _side_by_side(traces: Sequence[RatingTraces]) -> RatingTraces:
+    if len(traces) == 1:
+        return traces[0]
+    times = np.unique(np.concatenate([one.time_seconds for one in traces]))
+    original = np.full((times.size, sum(len(one.raters) for one in traces)), np.nan)
+    place = 0
+    for one in traces:
+        original[np.searchsorted(times, one.time_seconds), place : place + len(one.raters)] = one.original
+        place += len(one.raters)
+    return RatingTraces(times, original, tuple(rater for one in traces for rater in one.raters), traces[0].scale)
+
+
+def _pivoted(
+    times: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    names: npt.NDArray[np.object_],
+    failed: Failed,
+) -> tuple[tuple[str, ...], npt.NDArray[np.float64], npt.NDArray[np.float64], list[Problem]]:
+    """A long table as raters, times `[sample]`, values `[sample, rater]` and problems; its rows may have any order."""
+    raters = tuple(dict.fromkeys(names))
+    grid, at = np.unique(times, return_inverse=True)
+    place = {rater: position for position, rater in enumerate(raters)}
+    column = np.array([place[name] for name in names], dtype=np.int64)
+    counts = np.bincount(at * len(raters) + column)
+    twice = np.flatnonzero(counts > 1)
+    problems = [
+        failed(
+            None,
+            f"one value of rater {raters[cell % len(raters)]!r} at {float(grid[cell // len(raters)])!r} s",
+            str(counts[cell]),
         )
-    except pa.ArrowInvalid:
+        for cell in twice.tolist()
+    ]
+    wide = np.full((len(grid), len(raters)), np.nan)
+    wide[at, column] = values
+    return raters, grid, wide, problems
+
+
+def _grid_step(traces: RatingTraces, rate_hz: float | None) -> float | None:
+    """The step to resample onto, seconds; None where the times are on a grid already, the wanted one if one is."""
+    if traces.time_seconds.size < 2:
         return None
-    times = table.column(0)
-    if table.num_rows == 0 or times.null_count:
+    is_on_grid = is_regular(traces.time_seconds) and _meet(~np.isnan(traces.original))
+    if rate_hz is not None:
+        step = float(np.median(np.diff(traces.time_seconds)))
+        return None if is_on_grid and abs(step * rate_hz - 1) <= 0.01 else 1 / rate_hz
+    if is_on_grid:
         return None
-    seconds = times.to_numpy()
-    columns = table.columns[1:]
-    original = np.column_stack([column.to_numpy() for column in columns])
-    given = original[~np.isnan(original)]
-    empty = sum(column.null_count for column in columns)
-    ok = (
-        len(given) > 0
-        and len(given) + empty == original.size  # no NaN that was written as one
-        and bool(np.isfinite(seconds).all())
-        and bool((np.diff(seconds) > 0).all())
-        and bool(((given >= scale[0]) & (given <= scale[1])).all())
+    own = [traces.time_seconds[~np.isnan(column)] for column in traces.original.T]
+    return float(f"{np.median([np.median(np.diff(times)) for times in own if times.size > 1]):.3g}")
+
+
+def _meet(given: npt.NDArray[np.bool_]) -> bool:
+    """True unless two raters, where both rate, do so at different times; `given` is `[sample, rater]`."""
+    if given.all():
+        return True
+    rated = [np.flatnonzero(column) for column in given.T]
+    for one, other in itertools.combinations([times for times in rated if times.size], 2):
+        first, last = max(one[0], other[0]), min(one[-1], other[-1])
+        fewest = min(np.searchsorted(times, last + 1) - np.searchsorted(times, first) for times in (one, other))
+        if fewest >= _FEWEST and np.intersect1d(one, other, assume_unique=True).size < _MEETING * fewest:
+            return False
+    return True
+
+
+def _resampled(traces: RatingTraces, step: float) -> RatingTraces:
+    grid = grid_times(float(traces.time_seconds[0]), float(traces.time_seconds[-1]), step)
+    original = np.full((grid.size, len(traces.raters)), np.nan)
+    interpolated = original.copy()
+    for place, column in enumerate(traces.original.T):
+        given = ~np.isnan(column)
+        if given.any():
+            times, values = traces.time_seconds[given], column[given]
+            original[:, place], interpolated[:, place] = on_grid(times, values, grid, step)
+    rate = float(f"{1 / step:.6g}")
+    return dataclasses.replace(
+        traces, time_seconds=grid, original=original, interpolated=interpolated, resampled_hz=rate
     )
-    return RatingTraces(seconds, original, header.raters, scale) if ok else None
-
-
-def _cells(text: str, delimiter: str) -> list[str]:
-    try:
-        return next(csv.reader([text], delimiter=delimiter), [])
-    except csv.Error:  # a cell of over 128 KiB: no number in any case
-        return text.split(delimiter)
-
-
-def _stripped(header: _Header) -> _Header:
-    rows = (_cells(text, header.delimiter) for text in header.body.split("\n") if text.strip())
-    body = "\n".join(header.delimiter.join(cell.strip() for cell in cells) for cells in rows)
-    return _Header(header.delimiter, header.raters, body)
-
-
-def _explain(header: _Header, path: Path, scale: Scale, recording_id: str) -> Iterator[Problem]:
-    """Every problem of the body, line by line. The slow twin of `_read_fast`, for files that it refused."""
-
-    def failed(line: int | None, expected: str, found: str) -> Problem:
-        return problem("failed", recording_id, path, expected, found, line=line)
-
-    names = ("time", *header.raters)
-    previous = -math.inf
-    num_rows = num_values = 0
-    for line, text in enumerate(header.body.split("\n"), start=2):
-        if not text.strip():
-            continue
-        num_rows += 1
-        cells = _cells(text, header.delimiter)
-        if len(cells) != len(names):
-            yield failed(line, f"{len(names)} cells separated by {header.delimiter}", f"{len(cells)}")
-            continue
-        for column, (name, cell) in enumerate(zip(names, cells, strict=True)):
-            value = _number(cell)
-            is_time = column == 0
-            if not cell.strip() and not is_time:
-                continue
-            num_values += not is_time
-            if value is None:
-                hint = " (write decimals with a point)" if "," in cell else ""
-                yield failed(line, f"a finite number in column {name!r}{hint}", repr(cell[:40]))
-            elif is_time:
-                if value <= previous:
-                    yield failed(line, f"a time after {previous!r} s", repr(value))
-                previous = value
-            elif not scale[0] <= value <= scale[1]:
-                yield failed(line, f"a value in [{scale[0]:g}, {scale[1]:g}] in column {name!r}", repr(value))
-    if num_rows == 0:
-        yield failed(None, "at least one row below the header", "none")
-    elif num_values == 0:
-        yield failed(None, "at least one rating", "empty cells only")
-
-
-def _number(cell: str) -> float | None:
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and "_" not in cell else None
 
 
 def describe(problems: list[Problem], path: Path) -> str:

@@ -10,6 +10,7 @@ built in (shared/spec/ratings-and-protocols.md, "RECOLA on disk"); a partitions 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.errors import Problem
@@ -17,6 +18,7 @@ from schemas.settings import Partition
 from tasks.ingest.corpus import (
     CorpusListing,
     CorpusRecording,
+    RatingsFile,
     Scale,
     check_recordings,
     parse_partition,
@@ -51,12 +53,12 @@ def is_recola(corpus: Path) -> bool:
     return (corpus / VIDEO_FOLDER).is_dir()
 
 
-def list_recola(corpus: Path, *, dimension: str, partitions: Path | None = None) -> CorpusListing:
+def list_recola(corpus: Path, *, dimensions: Sequence[str], partitions: Path | None = None) -> CorpusListing:
     """List RECOLA's tree at `corpus`.
 
     Args:
         corpus: the folder that holds `RECOLA-Video-recordings`.
-        dimension: folder below `emotional_behaviour`, such as `valence`.
+        dimensions: folders below `emotional_behaviour`, such as `valence`.
         partitions: CSV with the columns subject, partition; replaces the built-in table.
 
     Returns: one recording per video, sorted by name. Problems: a subject in no table (warning, its partition is
@@ -71,8 +73,12 @@ def list_recola(corpus: Path, *, dimension: str, partitions: Path | None = None)
         partitions_from = printable(partitions)
     videos, ignored = _files(corpus / VIDEO_FOLDER, ".mp4")
     audios, _ = _files(corpus / AUDIO_FOLDER, ".wav")
-    ratings, dimension_problems = _ratings(corpus, dimension)
-    problems += dimension_problems
+    ratings: dict[str, list[RatingsFile]] = {}
+    for dimension in dimensions:
+        found, dimension_problems = _ratings(corpus, dimension)
+        problems += dimension_problems
+        for name, path in found.items():
+            ratings.setdefault(name, []).append(RatingsFile(path=path, dimensions=(dimension,), instance=name))
     problems += [
         problem("warning", None, path, f"only .mp4 videos in {VIDEO_FOLDER}", "another file; ignored")
         for path in ignored
@@ -91,13 +97,13 @@ def list_recola(corpus: Path, *, dimension: str, partitions: Path | None = None)
                 partition=table.get(name),
                 video=video,
                 audio=audios.get(name),
-                ratings=ratings.get(name),
+                ratings=tuple(ratings.get(name, ())),
                 scale=SCALE,
                 origin=video,
             )
         )
     problems += check_recordings(recordings)
-    problems += _missing_parts(recordings, ratings, dimension, partitions_from)
+    problems += _missing_parts(recordings, ratings, dimensions, partitions_from)
     strangers = sorted(set(table) - set(videos)) if partitions is not None else []
     if partitions is not None and strangers:
         expected = f"subjects that have a video in {VIDEO_FOLDER}, named as there"
@@ -149,7 +155,10 @@ def _ratings(corpus: Path, dimension: str) -> tuple[dict[str, Path], list[Proble
 
 
 def _missing_parts(
-    recordings: list[CorpusRecording], ratings: dict[str, Path], dimension: str, partitions_from: str
+    recordings: list[CorpusRecording],
+    ratings: dict[str, list[RatingsFile]],
+    dimensions: Sequence[str],
+    partitions_from: str,
 ) -> list[Problem]:
     problems = []
     for recording in recordings:
@@ -157,12 +166,15 @@ def _missing_parts(
         if recording.partition is None:
             expected = f"subject {recording.subject_id!r} in {partitions_from}"
             problems.append(problem("warning", name, recording.video, expected, "none: predicted, never scored"))
-        if recording.ratings is None:
-            found = "none: predicted, never scored"
-            problems.append(problem("warning", name, recording.video, f"a CSV with ratings of {dimension}", found))
+        rated = {dimension for file in recording.ratings for dimension in file.dimensions}
+        for dimension in dimensions:
+            if dimension not in rated:
+                found = "none: predicted, never scored"
+                problems.append(problem("warning", name, recording.video, f"a CSV with ratings of {dimension}", found))
     with_video = {recording.recording_id_original for recording in recordings}
-    for name, path in ratings.items():
+    for name, files in ratings.items():
         if name not in with_video:
+            path = files[0].path
             recording_id, bad_name = recording_id_of(name, origin=path)
             problems += [bad_name] if bad_name else []
             if recording_id is not None:

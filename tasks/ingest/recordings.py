@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.settings import Partition
-from schemas.tables import RATINGS, RECORDINGS
+from schemas.tables import GOLD_STANDARDS, RATINGS, RECORDINGS
 from tasks.store.layout import Store
 from tasks.store.parts import read_provenance, read_table, stage_key
 
@@ -58,7 +58,8 @@ class Recording:
 class RatingsWide:
     """Ratings of one recording: `times` [sample] in seconds, `values` [sample, rater] in [-1, 1], `raters` [rater].
 
-    A value is NaN where the rater gave none, imputed ones included. Raters stand in the order of their file.
+    A value is NaN where the rater gave none, and by default where it is imputed. Raters stand in the order of their
+    file.
     """
 
     times: npt.NDArray[np.float64]
@@ -94,24 +95,52 @@ def recordings_table(recordings: Sequence[Recording]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=RECORDINGS)
 
 
-def read_ratings_wide(store: Store, recording_id: str, dimension: str) -> RatingsWide:
+def read_ratings_wide(store: Store, recording_id: str, dimension: str, *, keep_imputed: bool = False) -> RatingsWide:
     """The ratings of one recording in one dimension, one column per rater.
+
+    Args:
+        store: where the ratings are.
+        recording_id: whose.
+        dimension: which; without ratings of it there are no raters.
+        keep_imputed: values made up before a rater's first sample and after the last stay; by default they are NaN.
 
     Raises:
         StoreError: the recording has no ratings (`ratings_key` is None).
     """
     table = read_table(
-        store.ratings(recording_id), RATINGS, ["dimension", "rater", "time_seconds", "value", "is_imputed"]
+        store.ratings(recording_id),
+        RATINGS,
+        ["dimension", "rater", "time_seconds", "value", "is_imputed"],
+        encoded=["dimension", "rater"],
     )
-    table = table.filter(pc.equal(table.column("dimension"), dimension))
+    if pc.unique(table.column("dimension")).to_pylist() != [dimension]:
+        table = table.filter(pc.equal(table.column("dimension").cast(pa.string()), dimension))
     raters = tuple(pc.unique(table.column("rater")).to_pylist())
     if not raters:
         return RatingsWide(np.empty(0), np.empty((0, 0)), ())
     num_samples = table.num_rows // len(raters)
     values = table.column("value").to_numpy().copy()
-    values[table.column("is_imputed").to_numpy()] = np.nan
+    if not keep_imputed:
+        values[table.column("is_imputed").to_numpy()] = np.nan
     times = table.column("time_seconds").to_numpy()[:num_samples]
     return RatingsWide(times, np.ascontiguousarray(values.reshape(len(raters), num_samples).T), raters)
+
+
+def read_gold_standard(store: Store, recording_id: str, dimension: str) -> RatingsWide | None:
+    """The gold standard that the corpus ships for a recording, as one column named after its source; None without one.
+
+    Imputed values are NaN.
+    """
+    path = store.gold_standards(recording_id)
+    if not path.exists():
+        return None
+    table = read_table(path, GOLD_STANDARDS, ["dimension", "source", "time_seconds", "value", "is_imputed"])
+    table = table.filter(pc.equal(table.column("dimension"), dimension))
+    if table.num_rows == 0:
+        return None
+    values = table.column("value").to_numpy().copy()
+    values[table.column("is_imputed").to_numpy()] = np.nan
+    return RatingsWide(table.column("time_seconds").to_numpy(), values[:, None], (table.column("source")[0].as_py(),))
 
 
 def ratings_key(store: Store, recording_id: str) -> str | None:

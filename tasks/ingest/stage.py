@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -23,9 +22,9 @@ from tasks.ingest.audio import (
 from tasks.ingest.checks import cross_checks
 from tasks.ingest.corpus import problem
 from tasks.ingest.media import DECODER_VERSION, hash_file
-from tasks.ingest.plan import IngestPlan, RecordingPlan, Source, plan_ingest, ratings_stage_key
+from tasks.ingest.plan import IngestPlan, RecordingPlan, Source, plan_ingest
 from tasks.ingest.probe import Limits, VideoProbe, probe_video
-from tasks.ingest.ratings import describe, read_traces
+from tasks.ingest.rated import read_files, write_gold_standards, write_ratings
 from tasks.ingest.recordings import STAGE_VERSION, Recording, recording_key, recordings_table
 from tasks.ingest.source import check_source
 from tasks.progress import track
@@ -108,12 +107,17 @@ def _fatal_message(corpus: Path, problems: Sequence[Problem]) -> str:
 
 def _check_ratings(plan: IngestPlan, problems: list[Problem], failures: dict[str, RecordingError]) -> None:
     for one in plan.recordings:
-        if one.ratings == "redo" and one.ratings_source is not None:
-            name, path = one.listed.recording_id, one.ratings_source.path
-            traces, found = read_traces(path, scale=one.listed.scale, recording_id=name)
-            if traces is None:
-                problems += found
-                failures[name] = RatingsError(describe(found, path))
+        name = one.listed.recording_id
+        for source, is_redone, is_gold in (
+            (one.ratings_source, one.ratings == "redo", False),
+            (one.gold_source, one.gold == "redo", True),
+        ):
+            if is_redone:
+                try:
+                    read_files(source, scale=one.listed.scale, recording_id=name, is_gold=is_gold)
+                except RatingsError as error:
+                    problems += error.problems
+                    failures.setdefault(name, error)
 
 
 def _probe_videos(
@@ -162,7 +166,8 @@ def _ingest_recordings(
                 continue
             try:
                 row = _video(one, probes.get(name), store)
-                _ratings(one, store, settings)
+                write_ratings(one, store)
+                write_gold_standards(one, store)
                 row = _audio(one, row, store, problems)
                 if one.video == "redo":
                     check_source(row)  # what was probed, hashed and heard is one file
@@ -220,33 +225,14 @@ def _hashed(path: Path) -> str:
         raise ProbeError(f"{path}: expected a file that can be read, found {error.strerror}; run again") from error
 
 
-def _provenance(stage: str, key: str, source: Source, extra: dict[str, str] | None = None) -> Provenance:
+def _provenance(stage: str, key: str, source: Source) -> Provenance:
     return Provenance(
         stage=stage,
         stage_key=key,
         source_sha256=source.sha256,
-        decoder_version=None if stage == "ratings" else DECODER_VERSION,
-        extra={**source.as_extra(), **(extra or {})},
+        decoder_version=DECODER_VERSION,
+        extra=source.as_extra(),
     )
-
-
-def _ratings(plan: RecordingPlan, store: Store, settings: IngestSettings) -> None:
-    part, source, listed = store.ratings(plan.listed.recording_id), plan.ratings_source, plan.listed
-    if plan.ratings == "remove":
-        remove(part)
-    if source is None or plan.ratings == "keep":
-        return
-    traces, found = read_traces(source.path, scale=listed.scale, recording_id=listed.recording_id)
-    if traces is None:
-        raise RatingsError(describe(found, source.path))
-    extra = {
-        "raters": json.dumps(traces.raters),
-        "ratings_start": repr(float(traces.time_seconds[0])),
-        "ratings_end": repr(float(traces.time_seconds[-1])),
-    }
-    key = ratings_stage_key(source.sha256 or "", dimension=settings.dimension, scale=listed.scale)
-    table = traces.table(listed.recording_id, settings.dimension)
-    write_part(part, table, _provenance("ratings", key, source, extra))
 
 
 def _audio(plan: RecordingPlan, row: Recording, store: Store, problems: list[Problem]) -> Recording:

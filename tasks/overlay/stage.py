@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -76,18 +76,9 @@ def write_overlay(store: Store, name: str, *, target: Path | None = None, model:
     tag = corpus_tag(read_corpus_note(store))
     others = OtherPeople(store, recording.recording_id)
     painter = Painter(layout, timeline, trace, duration=duration, tag=tag)
-    with (
-        replacing(target) as unfinished,
-        track(
-            recording.recording_id, timeline.num_frames, "frames", recorded_seconds=recording.duration_seconds
-        ) as bar,
-    ):
-        drawn = (
-            (painter.paint(picture, row, others.at(row["frame_index"])), picture, row)
-            for picture, row in _matched(store, recording, parts)
-        )
-        for _ in _encoded(unfinished, drawn, rate=_rate(recording, timeline.num_frames)):
-            bar.advance()
+    write_drawn(
+        store, recording, target, lambda picture, row: painter.paint(picture, row, others.at(row["frame_index"]))
+    )
     return Overlay(
         path=target,
         recording_id=recording.recording_id,
@@ -97,9 +88,45 @@ def write_overlay(store: Store, name: str, *, target: Path | None = None, model:
     )
 
 
-def _rate(recording: Recording, num_frames: int) -> Fraction:
+def write_drawn(
+    store: Store,
+    recording: Recording,
+    target: Path,
+    paint: Callable[[Picture, dict[str, Any]], Canvas],
+    *,
+    comment: str = "",
+) -> None:
+    """Decode a recording, have each picture drawn with its row in `frames`, and encode what was drawn.
+
+    Args:
+        store: where the rows stand.
+        recording: what is decoded.
+        target: the video to write, `.mp4`; it appears there once it is whole.
+        paint: draws one picture; the canvas may be the same object each time.
+        comment: goes into the video's metadata.
+
+    Raises:
+        StoreError: there are no rows, or the folder cannot be written.
+        DecodeError: the pictures are not those that the rows were made from.
+    """
+    parts = frame_parts(store, recording)
+    with (
+        replacing(target) as unfinished,
+        track(
+            f"video {recording.recording_id}",
+            recording.num_frames,
+            "frames",
+            recorded_seconds=recording.duration_seconds,
+        ) as bar,
+    ):
+        drawn = ((paint(picture, row), picture, row) for picture, row in _matched(store, recording, parts))
+        for _ in _encoded(unfinished, drawn, rate=_rate(recording), comment=comment):
+            bar.advance()
+
+
+def _rate(recording: Recording) -> Fraction:
     """About how many frames a second there are: for the encoder's estimates, not for times."""
-    rate = recording.frame_rate_nominal or num_frames / max(recording.duration_seconds, 1e-3)
+    rate = recording.frame_rate_nominal or recording.num_frames / max(recording.duration_seconds, 1e-3)
     return Fraction(min(max(rate, 1.0), 1000.0)).limit_denominator(1001)
 
 
@@ -141,7 +168,9 @@ def _stream_rows(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
 
 
-def _encoded(path: Path, drawn: Iterator[tuple[Canvas, Picture, dict[str, Any]]], *, rate: Fraction) -> Iterator[None]:
+def _encoded(
+    path: Path, drawn: Iterator[tuple[Canvas, Picture, dict[str, Any]]], *, rate: Fraction, comment: str
+) -> Iterator[None]:
     """Encode canvases at their rows' times; yields once for each.
 
     Raises:
@@ -149,6 +178,7 @@ def _encoded(path: Path, drawn: Iterator[tuple[Canvas, Picture, dict[str, Any]]]
     """
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            container.metadata["comment"] = comment
             stream = container.add_stream("libx264", rate=rate, options=_ENCODER)
             time_base: Fraction | None = None
             for canvas, picture, row in drawn:

@@ -71,7 +71,7 @@ def _predictor(store: Store, card: ModelCard, device: torch.device) -> Callable[
 
     def from_frame(sequence: FeatureSequence) -> torch.Tensor:
         held = hold_last_valid(sequence.features, sequence.valid, start=torch.zeros(sequence.features.shape[1]))
-        return cnn.head(held.to(device)).cpu()  # type: ignore[no-any-return]
+        return cnn.head(held.to(device)).cpu()
 
     return from_frame
 

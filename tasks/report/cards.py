@@ -47,7 +47,7 @@ FACT_NAMES = tuple(_FACTS)
 HASH_NAMES = frozenset({"Weights' hash", "Stage key"})
 
 
-def read_card(store: Store, row: ReportRow) -> Card:
+def read_card(store: Store, row: ReportRow, protocol: str) -> Card:
     """Read `S/models/<model_id>/card.json`; a row without one (a trivial predictor) has no facts.
 
     Raises:
@@ -64,9 +64,24 @@ def read_card(store: Store, row: ReportRow) -> Card:
             raise StoreError(f"{path}: expected a JSON object, found {type(card).__name__}; train the model again")
     stated = card.get("provenance")
     provenance = [(str(name), _text(value)) for name, value in stated.items()] if isinstance(stated, dict) else []
-    scored = read_provenance(metrics_path(store, row.model_id)) or {}
+    provenance += _chain(store, row.model_id, protocol)
+    scored = read_provenance(metrics_path(store, row.model_id, protocol)) or {}
     facts = {name: _fact(value) for name, keys in _FACTS.items() if (value := _find(card, keys)) is not None}
     return Card(row, facts, tuple(_flatten(card)), tuple(provenance), scored.get("stage_key", ""))
+
+
+def _chain(store: Store, model_id: str, protocol: str) -> Iterator[tuple[str, str]]:
+    """The post-processing that the evaluation fitted and stored: its hash, and what was kept of each column."""
+    from tasks.evaluation.chain import read_chain
+
+    found = read_chain(store, model_id, protocol)
+    if found is None:
+        return
+    yield "post-processing sha256", found.sha256
+    yield "post-processing fitted on", f"{found.fitted_on}: {', '.join(found.recordings)}"
+    for column, chain in found.columns.items():
+        kept = [f"{step.name} {step.value:.4g}" for step in chain.steps if step.kept]
+        yield f"post-processing of {column}", ", ".join(kept) or "no step helped: none kept"
 
 
 def _find(card: Mapping[str, Any], keys: tuple[str, ...]) -> Any:

@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 
 from schemas.tables import SCHEMA_VERSION
 from tasks.ingest.recordings import read_recordings
-from tasks.progress import track
 from tasks.report.cards import Card, read_card
+from tasks.report.drawing import Chart
+from tasks.report.learning import Learning, learning_of
+from tasks.report.papers import Papers, read_papers
 from tasks.report.quality import Quality, Source, read_quality, read_source
+from tasks.report.raters import Agreement, Delays, read_delays, read_lags, read_raters_agreement
+from tasks.report.signals import Signals, read_signals
 from tasks.report.summary import (
     METRIC_NAMES,
-    POOLINGS,
     Metric,
     Pooling,
     ReportRow,
@@ -21,11 +24,10 @@ from tasks.report.summary import (
     ScoreTable,
     partition_rank,
     read_scores,
-    recording_scores,
     tabulate,
 )
-from tasks.report.traces import Trace, read_trace, value_range
 from tasks.report.words import ROLE_NOTES, ShownTable, corpus_tag, protocol_line, show
+from tasks.store.cards import read_cards
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
 from tasks.store.parts import code_version
@@ -59,7 +61,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Content:
-    """What both renderings show. Arrays stay inside `traces`, thinned."""
+    """What both renderings show. Arrays stay inside `signals`, thinned.
+
+    `agreement` is None, and `lags`, `delays` and `learning` are (), where the stage that makes them has not run.
+    """
 
     title: str
     protocol: str
@@ -74,10 +79,12 @@ class Content:
     """CCC on the first partition and pooling that has any: what the verdict and the bars are about."""
     sections: tuple[ScoreSection, ...]
     role_notes: tuple[str, ...]
-    model_label: str
-    single_frame_label: str
-    traces: tuple[Trace, ...]
-    value_range: tuple[float, float]
+    signals: Signals
+    agreement: Agreement | None
+    lags: tuple[Chart, ...]
+    delays: tuple[Delays, ...]
+    learning: tuple[Learning, ...]
+    papers: Papers
     qualities: tuple[Quality, ...]
     failures: tuple[Failure, ...]
     cards: tuple[Card, ...]
@@ -90,23 +97,25 @@ def gather(
     *,
     title: str,
     protocol: str,
+    protocol_name: str,
     corpus_note: str,
     dimension: str,
     notes: Sequence[str],
 ) -> Content:
     """Read what the report shows. Raises StoreError if metrics or the table of recordings are missing."""
-    scores = read_scores(store, rows, dimension=dimension)
+    scores = read_scores(store, rows, dimension=dimension, protocol=protocol_name)
     recordings = read_recordings(store)
     tables = [
         tabulate(scores, partition=partition, pooling=pooling, metric="ccc")
         for partition in scores.partitions
-        for pooling in POOLINGS
+        for pooling in scores.poolings
     ]
     tables = [table for table in tables if any(score.is_scored for row in table.rows for score in row.scores)]
     line = protocol_line(tables[0].protocol, protocol)
     qualities = [read_quality(store, recording) for recording in recordings]
     qualities.sort(key=lambda quality: (partition_rank(quality.partition or "~"), quality.recording_id))
-    traces, model, single = _traces(store, scores, rows, qualities)
+    cards = read_cards(store)
+    searched = [card.features_model_id for card in cards if card.features_model_id is not None]
     return Content(
         title=title,
         protocol=line,
@@ -120,13 +129,15 @@ def gather(
         headline=tables[0],
         sections=tuple(_section(scores, table, protocol=line, corpus_note=corpus_note) for table in tables),
         role_notes=tuple(note for role, note in ROLE_NOTES.items() if any(row.role == role for row in rows)),
-        model_label=model.label,
-        single_frame_label=single.label if single else "",
-        traces=traces,
-        value_range=value_range(traces),
+        signals=read_signals(store, scores, rows, qualities, partition=tables[0].partition),
+        agreement=read_raters_agreement(store, dimension),
+        lags=read_lags(store, dimension),
+        delays=read_delays(store, searched, dimension),
+        learning=learning_of(rows, cards),
+        papers=read_papers(store, scores, tables[0], protocol=line, corpus_note=corpus_note),
         qualities=tuple(qualities),
         failures=tuple(_failures(store)),
-        cards=tuple(read_card(store, row) for row in rows),
+        cards=tuple(read_card(store, row, protocol_name) for row in rows),
         sources=tuple(read_source(store, recording) for recording in recordings),
     )
 
@@ -136,31 +147,6 @@ def _section(scores: Scores, table: ScoreTable, *, protocol: str, corpus_note: s
     others = [tabulate(scores, partition=table.partition, pooling=table.pooling, metric=metric) for metric in rest]
     shown = [show(each, protocol=protocol, corpus_note=corpus_note) for each in (table, *others)]
     return ScoreSection(table.partition, table.pooling, shown[0], tuple(shown[1:]))
-
-
-def _traces(
-    store: Store, scores: Scores, rows: Sequence[ReportRow], qualities: Sequence[Quality]
-) -> tuple[tuple[Trace, ...], ReportRow, ReportRow | None]:
-    """Curves of every recording in a scored partition, and which rows they are of."""
-    model = next((row for row in rows if row.role == "model"), rows[0])
-    single = next((row for row in rows if row.role == "single-frame"), None)
-    ccc = recording_scores(scores, model.model_id, metric="ccc")
-    drawn = [quality for quality in qualities if quality.partition in scores.partitions]
-    traces = []
-    with track("report", len(drawn), "recordings") as bar:
-        for quality in drawn:
-            trace = read_trace(
-                store,
-                quality,
-                raters=scores.raters,
-                model_id=model.model_id,
-                single_frame_id=single.model_id if single else None,
-                dimension=scores.dimension,
-                ccc=ccc,
-            )
-            traces.append(trace)
-            bar.advance()
-    return tuple(traces), model, single
 
 
 def _failures(store: Store) -> list[Failure]:

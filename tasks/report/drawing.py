@@ -7,16 +7,19 @@ and its letters keep their size: what a bitmap or a scaled SVG cannot do on a ph
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.report.summary import ReportRow, Role, ScoreTable
-from tasks.report.words import clock, number
+from tasks.report.summary import ReportRow, Role, Score, ScoreTable
+from tasks.report.words import clock, interval_of, mean_heading, number
 
 if TYPE_CHECKING:
     from tasks.report.quality import Span
-    from tasks.report.traces import Line, Panel, Trace
+    from tasks.report.scatter import Scatter
+    from tasks.report.traces import Trace
+
+    Points = Sequence[tuple[float, float]]
 
 WIDTH = 1000
 HEIGHT = 240
@@ -27,10 +30,11 @@ _COLOURS: dict[Role, tuple[str, ...]] = {
     "model": ("#0072B2", "#56B4E9", "#D55E00"),
     "single-frame": ("#E69F00", "#F0E442"),
     "trivial": ("#767676", "#B4B4B4"),
+    "human": ("#000000", "#4D4D4D"),
     "ceiling": ("#009E73",),
     "control": ("#CC79A7",),
 }
-_HOLLOW: frozenset[Role] = frozenset({"ceiling", "control"})
+_HOLLOW: frozenset[Role] = frozenset({"human", "ceiling", "control"})
 _SHORTEST_GAP = 2.0  # units of WIDTH: a single lost frame stays visible
 
 
@@ -53,13 +57,24 @@ class Tick:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar, percent of the axis; `label` stands at its end."""
+    """One bar, percent of the axis, with the ends of its interval; `label` stands at `label_percent`."""
 
     key: Key
     left: float
     width: float
+    low: float | None
+    high: float | None
     label: str
     label_percent: float
+
+
+@dataclass(frozen=True)
+class HumanLine:
+    """How well people do, percent of the axis: a line across the bars of a group; `turn` tells the lines apart."""
+
+    label: str
+    percent: float
+    turn: int
 
 
 @dataclass(frozen=True)
@@ -68,17 +83,19 @@ class BarGroup:
 
     name: str
     bars: tuple[Bar, ...]
+    humans: tuple[HumanLine, ...]
     alt: str
 
 
 @dataclass(frozen=True)
 class BarChart:
-    """Bars by rater, one for each report row."""
+    """Bars by rater, one for each report row that is no person."""
 
     groups: tuple[BarGroup, ...]
     ticks: tuple[Tick, ...]
     zero: float
     keys: tuple[Key, ...]
+    humans: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """One panel of curves over time."""
+    """One panel of curves; `note` stands beside its title."""
 
     title: str
     curves: tuple[Curve, ...]
@@ -99,6 +116,7 @@ class Chart:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     alt: str
+    note: str = ""
 
 
 def row_keys(rows: Sequence[ReportRow]) -> list[Key]:
@@ -113,39 +131,120 @@ def row_keys(rows: Sequence[ReportRow]) -> list[Key]:
 
 
 def bar_chart(table: ScoreTable) -> BarChart:
-    """Bars of one metric: a group for the mean over raters and for each rater."""
-    values = [value for row in table.rows for value in (*row.values, row.mean) if value is not None]
-    low, high = min((0.0, *values)), max((0.1, *values))
+    """Bars of one metric with their intervals: a group for the mean and for each column; people are lines."""
+    columns = [(mean_heading(table), [row.summary for row in table.rows])]
+    columns += [(name, [row.scores[at] for row in table.rows]) for at, name in enumerate(table.raters)]
+    ends = [end for _, cells in columns for cell in cells for end in (cell.value, cell.low, cell.high)]
+    known = [end for end in ends if end is not None]
+    low, high = min((0.0, *known)), max((0.1, *known))
     low, high = (low - 0.06 * (high - low) if low < 0 else 0.0), high + 0.08 * (high - low)
     keys = row_keys([ReportRow(row.model_id, row.label, row.role) for row in table.rows])
+    people = [row.role == "human" for row in table.rows]
 
     def percent(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)
 
-    def group(name: str, column: Sequence[float | None]) -> BarGroup:
-        bars = []
-        for key, row, value in zip(keys, table.rows, column, strict=True):
-            drawn = value or 0.0
-            left, right = percent(min(drawn, 0.0)), percent(max(drawn, 0.0))
-            label = number(value) if value is None or row.role == "model" else ""
-            bars.append(Bar(key, left, round(right - left, 2), label, max(right, percent(0.0))))
-        told = "; ".join(f"{key.label} {number(value)}" for key, value in zip(keys, column, strict=True))
-        return BarGroup(name, tuple(bars), f"{name}: {told}")
+    def bar(key: Key, cell: Score, role: Role) -> Bar:
+        drawn = cell.value or 0.0
+        left, right = percent(min(drawn, 0.0)), percent(max(drawn, 0.0))
+        whiskers = [None if end is None else percent(end) for end in (cell.low, cell.high)]
+        label = number(cell.value) if cell.value is None or role == "model" else ""
+        place = max(right, percent(0.0), *(end for end in whiskers if end is not None))
+        return Bar(key, left, round(right - left, 2), whiskers[0], whiskers[1], label, place)
 
-    columns = [("mean over raters", [row.mean for row in table.rows])]
-    columns += [(rater, [row.values[i] for row in table.rows]) for i, rater in enumerate(table.raters)]
+    def group(name: str, cells: Sequence[Score]) -> BarGroup:
+        told = "; ".join(
+            f"{key.label} {number(cell.value)} {interval_of(cell)}".rstrip()
+            for key, cell in zip(keys, cells, strict=True)
+        )
+        rows = list(zip(keys, cells, table.rows, people, strict=True))
+        bars = tuple(bar(key, cell, row.role) for key, cell, row, is_human in rows if not is_human)
+        lines = [(key.label, cell.value) for key, cell, _, is_human in rows if is_human]
+        humans = tuple(
+            HumanLine(label, percent(value), turn) for turn, (label, value) in enumerate(lines) if value is not None
+        )
+        return BarGroup(name, bars, humans, f"{name}: {told}")
+
     ticks = tuple(Tick(percent(value), _short(value)) for value in nice_ticks(low, high, 7))
-    return BarChart(tuple(group(*column) for column in columns), ticks, percent(0.0), tuple(keys))
+    return BarChart(
+        tuple(group(name, cells) for name, cells in columns),
+        ticks,
+        percent(0.0),
+        tuple(key for key, is_human in zip(keys, people, strict=True) if not is_human),
+        tuple(key.label for key, is_human in zip(keys, people, strict=True) if is_human),
+    )
 
 
-def mean_chart(trace: Trace, value_range: tuple[float, float]) -> Chart:
-    """The raters' mean and its prediction, over every rater's thin curve."""
-    return _chart(trace, trace.mean, trace.raters, value_range)
+def glance_chart(trace: Trace, value_range: tuple[float, float]) -> Chart:
+    """A recording as a thumbnail: the band of all raters, the rating, the prediction."""
+    glance, span, end = trace.glance, value_range, trace.duration_seconds
+    at = glance.at.tolist()
+    band = [(x, low, high) for x, low, high in zip(at, glance.low.tolist(), glance.high.tolist(), strict=True)]
+    known = [(x, low, high) for x, low, high in band if not math.isnan(low)]
+    around = [(x, high) for x, _, high in known] + [(x, low) for x, low, _ in reversed(known)]
+    curves = [Curve("band", f"{path(around, (0.0, end), span)}z")] if known else []
+    for kind, values in (("rating", glance.rating), ("prediction", glance.prediction)):
+        points = list(zip(at, values.tolist(), strict=True))
+        if drawn := path(points, (0.0, end), span):
+            curves.append(Curve(kind, drawn))
+    what = trace.shown[0] if trace.shown else "nothing"
+    score = trace.ccc.get(what)
+    note = "" if score is None else f"CCC {number(score, 2)}"
+    alt = f"{trace.recording_id}, {what}: rating and prediction over {clock(end)}. {note}".strip()
+    return Chart(trace.recording_id, tuple(curves), gap_path(trace.gaps, end) if trace.gaps else "", (), (), alt, note)
 
 
-def rater_charts(trace: Trace, value_range: tuple[float, float]) -> tuple[Chart, ...]:
-    """One panel for each rater."""
-    return tuple(_chart(trace, panel, (), value_range) for panel in trace.panels)
+def line_chart(
+    title: str,
+    series: Sequence[tuple[str, Points]],
+    *,
+    x_range: tuple[float, float],
+    y_range: tuple[float, float],
+    alt: str,
+    note: str = "",
+    mark: float | None = None,
+) -> Chart:
+    """Curves over a plain axis, each with the CSS class named; points with NaN break a curve.
+
+    `mark` is a place on the x axis that a vertical line points out.
+    """
+    (left, right), (low, high) = x_range, y_range
+    curves = [Curve(kind, drawn) for kind, points in series if (drawn := path(points, x_range, y_range))]
+    if mark is not None:
+        x = WIDTH * (mark - left) / ((right - left) or 1.0)
+        curves.insert(0, Curve("mark", f"M{x:.0f} 0V{HEIGHT}"))
+    x_ticks = tuple(
+        Tick(round(100 * (x - left) / ((right - left) or 1.0), 2), _short(x)) for x in nice_ticks(left, right, 5)
+    )
+    y_ticks = tuple(Tick(round(100 * (high - y) / (high - low), 2), _short(y)) for y in nice_ticks(low, high, 4))
+    return Chart(title, tuple(curves), "", x_ticks, y_ticks, alt, note)
+
+
+def path(points: Points, x_range: tuple[float, float], y_range: tuple[float, float]) -> str:
+    """Path data in whole units of the view box, relative after each start: a few bytes for each point."""
+    pieces: list[list[tuple[int, int]]] = [[]]
+    for x, y in points:
+        if math.isnan(y):
+            pieces.append([])
+            continue
+        at = WIDTH * (x - x_range[0]) / ((x_range[1] - x_range[0]) or 1.0)
+        pieces[-1].append((round(at), round(HEIGHT * (y_range[1] - y) / (y_range[1] - y_range[0]))))
+    return "".join(_relative(piece) for piece in pieces if piece)
+
+
+def density_paths(scatter: Scatter) -> list[tuple[int, str]]:
+    """The cells of a scatter by darkness, as path data in units of a cell, rating to the right, prediction upwards."""
+    side = len(scatter.levels)
+    drawn: dict[int, list[str]] = {}
+    for row, levels in enumerate(scatter.levels):
+        column = 0
+        while column < side:
+            level, start = levels[column], column
+            while column < side and levels[column] == level:
+                column += 1
+            if level:
+                drawn.setdefault(level, []).append(f"M{start} {side - 1 - row}h{column - start}v1h-{column - start}z")
+    return [(level, "".join(parts)) for level, parts in sorted(drawn.items())]
 
 
 def gap_path(gaps: Sequence[Span], duration: float, height: int = HEIGHT) -> str:
@@ -176,45 +275,18 @@ def time_ticks(duration: float) -> tuple[Tick, ...]:
     return tuple(Tick(round(100 * at / duration, 2), clock(at)) for at in range(0, int(duration) + 1, step))
 
 
-def _chart(trace: Trace, panel: Panel, thin: Sequence[Line], value_range: tuple[float, float]) -> Chart:
-    low, high = value_range
-    lines = [("rater", line) for line in thin]
-    lines += [("single", panel.single_frame), ("rating", panel.rating), ("prediction", panel.prediction)]
-    curves = tuple(Curve(kind, "".join(_path(line, trace.duration_seconds, low, high))) for kind, line in lines if line)
-    ticks = tuple(
-        Tick(round(100 * (high - value) / (high - low), 2), _short(value)) for value in nice_ticks(low, high, 3)
-    )
-    scored = f" CCC {number(panel.ccc)} in this recording." if panel.ccc is not None else ""
-    spans = f" No face in {len(trace.gaps)} spans." if trace.gaps else ""
-    alt = f"{trace.recording_id}, {panel.title}: rating and prediction over {clock(trace.duration_seconds)}."
-    return Chart(
-        title=panel.title,
-        curves=curves,
-        gaps=gap_path(trace.gaps, trace.duration_seconds),
-        x_ticks=time_ticks(trace.duration_seconds),
-        y_ticks=ticks,
-        alt=f"{alt}{scored}{spans}",
-    )
-
-
-def _path(line: Line, duration: float, low: float, high: float) -> Iterator[str]:
-    """Path data in whole units of the view box, relative after each start: a few bytes for each point."""
-    for piece in line:
-        points = [
-            (round(WIDTH * float(at) / duration), round(HEIGHT * (high - float(value)) / (high - low)))
-            for at, value in piece
-        ]
-        (x, y), rest = points[0], points[1:]
-        yield f"M{x} {y}l" if rest else f"M{x} {y}h1"
-        last = (x, y)
-        steps = []
-        for x, y in rest:
-            steps.append(f"{x - last[0]}{'' if y < last[1] else ' '}{y - last[1]}")
-            last = (x, y)
-        yield " ".join(steps).replace(" -", "-")
+def _relative(points: Sequence[tuple[int, int]]) -> str:
+    (x, y), rest = points[0], points[1:]
+    if not rest:
+        return f"M{x} {y}h1"
+    steps = []
+    for right, down in rest:
+        steps.append(f"{right - x}{'' if down < y else ' '}{down - y}")
+        x, y = right, down
+    return f"M{points[0][0]} {points[0][1]}l" + " ".join(steps).replace(" -", "-")
 
 
 def _short(value: float) -> str:
     """A tick's label: no more decimals than it has."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    text = f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) < 0.01 else f"{value:.2f}".rstrip("0").rstrip(".")
     return number(float(text), len(text.partition(".")[2]))

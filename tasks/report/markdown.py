@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
-from tasks.report import pictures, words
+from tasks.report import markdown_sections, pictures, words
 from tasks.report.cards import FACT_NAMES, HASH_NAMES
 from tasks.report.contact_sheet import FOLDER, ContactSheet
 from tasks.report.content import Content
+from tasks.report.markdown_sections import escape, table
 from tasks.report.words import DASH, ShownTable, clock, count, number
 
 TRACES_SHOWN = 4
@@ -25,6 +25,11 @@ def render_markdown(content: Content, sheets: Sequence[ContactSheet]) -> str:
         f"Protocol: {escape(content.protocol)}",
         *_scores(content),
         *_traces(content),
+        *markdown_sections.errors(content),
+        *markdown_sections.agreement(content),
+        *markdown_sections.delays(content),
+        *markdown_sections.learning(content),
+        *markdown_sections.papers(content),
         *_data(content),
         *_gaps(content, sheets),
         *_failures(content),
@@ -35,19 +40,6 @@ def render_markdown(content: Content, sheets: Sequence[ContactSheet]) -> str:
         f"store schema {content.schema_version}.",
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def escape(text: str) -> str:
-    """Text that stays text: on one line, and neither markup nor a table's edge in it."""
-    flat = " ".join(text.split())
-    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|#!~])", r"\\\1", flat)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> str:
-    """A GFM table; the first `text_columns` are flush left, the rest flush right. Cells must be escaped already."""
-    rule = [":---" if column < text_columns else "---:" for column in range(len(header))]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
 def _scores(content: Content) -> Iterator[str]:
@@ -65,11 +57,12 @@ def _scores(content: Content) -> Iterator[str]:
 
 def _score_table(shown: ShownTable) -> Iterator[str]:
     yield f"*{escape(shown.caption)}*"
-    header = [words.METRIC_SHORT[shown.metric], *(escape(rater) for rater in shown.raters), "mean over raters"]
+    header = [words.METRIC_SHORT[shown.metric], *(escape(rater) for rater in shown.raters), shown.mean_heading]
     rows = [
         [
             escape(row.label) + (f" ({row.role})" if row.role in words.ROLE_NOTES else ""),
-            *(f"{cell.text}{escape(cell.mark)}" for cell in row.cells),
+            *(f"{cell.text}{escape(cell.mark)}" for cell in row.cells[:-1]),
+            f"{row.cells[-1].text}{escape(row.cells[-1].mark)} {escape(row.cells[-1].interval)}".rstrip(),
         ]
         for row in shown.rows
     ]
@@ -80,22 +73,22 @@ def _score_table(shown: ShownTable) -> Iterator[str]:
 
 def _traces(content: Content) -> Iterator[str]:
     yield "## Traces"
-    drawn = content.traces[:TRACES_SHOWN]
+    signals = content.signals
+    rated = [trace for trace in signals.traces if trace.series]
+    drawn = rated[:TRACES_SHOWN]
+    yield "\n".join(f"- {escape(trace.recording_id)}: {trace.missing}." for trace in signals.traces if trace.missing)
     if not drawn:
-        yield "No recording of this store is in a scored partition."
+        yield "No recording of this store is in a scored partition and rated."
         return
-    picture = pictures.traces_png(
-        drawn, content.value_range, model=content.model_label, single_frame=content.single_frame_label
-    )
-    alt = f"Mean prediction and mean rating over time, {count(len(drawn), 'recording')}. {content.tag}".strip()
+    picture = pictures.traces_png(drawn, signals.value_range, model=signals.model_label)
+    alt = f"Prediction and rating over time, {count(len(drawn), 'recording')}. {content.tag}".strip()
     yield f"![{alt}]({picture})"
-    yield "\n".join(f"- {escape(trace.recording_id)}: {trace.missing}." for trace in content.traces if trace.missing)
-    left = len(content.traces) - len(drawn)
+    left = len(rated) - len(drawn)
     more = f" {count(left, 'more recording')}, and each rater apart, in the HTML report." if left else ""
     yield (
-        f"*{escape(content.model_label)}: mean prediction over raters, the raters' mean, and each rater, over time "
-        f"(minutes:seconds). Shaded: no face found.{more} {content.tag}*".replace(" *", "*")
-    )
+        f"*{escape(signals.model_label)}: the mean over raters, or the gold standard, its prediction, and all raters "
+        f"from lowest to highest, over time (minutes:seconds). Shaded: no face found.{more} {content.tag}*"
+    ).replace(" *", "*")
 
 
 def _data(content: Content) -> Iterator[str]:

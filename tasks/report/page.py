@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +11,15 @@ from tasks.report import drawing, words
 from tasks.report.cards import FACT_NAMES, HASH_NAMES
 from tasks.report.contact_sheet import FOLDER, ContactSheet
 from tasks.report.content import Content
+from tasks.report.papers import CONTRADICTIONS
+from tasks.report.told import error_charts
+from tasks.report.viewer import make_viewer
 
-TRACES_SHOWN = 12
-"""Recordings drawn at once; the others wait behind a fold."""
-PANELS_SHOWN = 9
-"""Raters whose panels stand open; with more of them, they wait behind a fold."""
+GLANCES_SHOWN = 12
+"""Recordings drawn small at once; the others wait behind a fold."""
+
+RECORDINGS_SHOWN = 25
+"""Recordings listed by their errors at once, the worst; the others wait behind a fold."""
 
 SHEETS_OPEN = 3
 """Contact sheets that stand open; with more of them, each waits behind a fold of its own."""
@@ -22,7 +28,7 @@ _HERE = Path(__file__).parent
 
 
 def render_html(content: Content, sheets: Sequence[ContactSheet]) -> str:
-    """The whole page as text: CSS and SVG inside, no script, nothing from anywhere else."""
+    """The whole page as text: CSS, script and drawings inside, nothing from anywhere else."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -33,16 +39,22 @@ def render_html(content: Content, sheets: Sequence[ContactSheet]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=words.number, count=words.count, clock=words.clock)
+    script = (_HERE / "viewer.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         content=content,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        viewer=make_viewer(content.signals),
         verdict=words.verdict(content.headline, corpus_note=content.corpus_note),
         aside=words.aside(content.headline),
+        reading=words.READING,
         headline_caption=content.sections[0].main.caption,
         bars=drawing.bar_chart(content.headline),
-        traces_shown=TRACES_SHOWN,
-        panels_shown=PANELS_SHOWN,
-        mean_chart=drawing.mean_chart,
-        rater_charts=drawing.rater_charts,
+        errors=error_charts(content.signals),
+        glances_shown=GLANCES_SHOWN,
+        recordings_shown=RECORDINGS_SHOWN,
+        glance_chart=drawing.glance_chart,
+        density_paths=drawing.density_paths,
         gap_path=drawing.gap_path,
         box=(drawing.WIDTH, drawing.HEIGHT),
         metric_short=words.METRIC_SHORT,
@@ -55,4 +67,5 @@ def render_html(content: Content, sheets: Sequence[ContactSheet]) -> str:
         source_tables=sorted({name for source in content.sources for name in source.keys}),
         hash_names=HASH_NAMES,
         dash=words.DASH,
+        contradictions=CONTRADICTIONS,
     )

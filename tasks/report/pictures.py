@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tasks.report.drawing import row_keys
-from tasks.report.summary import ReportRow, ScoreTable
+from tasks.report.summary import ReportRow, Score, ScoreTable
 from tasks.report.words import clock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tasks.report.traces import Line, Trace
+    from tasks.report.traces import Trace
 
 _DPI = 110
 _WIDTH_INCHES = 8.6
@@ -48,6 +48,7 @@ def bars_png(table: ScoreTable) -> str:
             heights = [0.0 if value is None else value for value in (*row.values, row.mean)]
             fill = "white" if key.hollow else key.colour
             axes.bar(at, heights, width * 0.9, label=key.label, color=fill, edgecolor=key.colour, linewidth=0.8)
+            _whiskers(axes, at, [*row.scores, row.summary])
         axes.axhline(0, color="#4d4d4d", linewidth=0.8)
         axes.set_xticks(range(len(names)), names)
         axes.tick_params(axis="x", length=0)
@@ -56,8 +57,8 @@ def bars_png(table: ScoreTable) -> str:
         return _png(figure)
 
 
-def traces_png(traces: Sequence[Trace], value_range: tuple[float, float], *, model: str, single_frame: str) -> str:
-    """The raters and their mean against the prediction, one panel for each recording, as a data URI."""
+def traces_png(traces: Sequence[Trace], value_range: tuple[float, float], *, model: str) -> str:
+    """The raters' band and their mean against the prediction, a panel for each recording, as a data URI."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -65,38 +66,30 @@ def traces_png(traces: Sequence[Trace], value_range: tuple[float, float], *, mod
         figure = Figure(figsize=(_WIDTH_INCHES, 1.75 * len(traces) + 0.5), layout="constrained")
         panels = figure.subplots(len(traces), 1, squeeze=False)
         for axes, trace in zip(panels[:, 0], traces, strict=True):
-            _trace(axes, trace, value_range, model=model, single_frame=single_frame)
+            _trace(axes, trace, value_range, model=model)
         handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
         return _png(figure)
 
 
-def _trace(axes: Axes, trace: Trace, value_range: tuple[float, float], *, model: str, single_frame: str) -> None:
+def _whiskers(axes: Axes, at: Sequence[float], scores: Sequence[Score]) -> None:
+    for place, score in zip(at, scores, strict=True):
+        if score.low is not None and score.high is not None:
+            axes.vlines(place, score.low, score.high, color="#1a1a1a", linewidth=0.8)
+
+
+def _trace(axes: Axes, trace: Trace, value_range: tuple[float, float], *, model: str) -> None:
+    glance = trace.glance
     for turn, (start, end) in enumerate(trace.gaps):
         axes.axvspan(start, end, color="#e9e4dc", linewidth=0, label="no face found" if turn == 0 else None)
-    for turn, line in enumerate(trace.raters):
-        _draw(axes, line, "each rater" if turn == 0 else None, colour="#b4b4b4", width=0.5)
-    if single_frame:
-        _draw(axes, trace.mean.single_frame, single_frame, colour="#E69F00", width=0.8, alpha=0.65)
-    _draw(axes, trace.mean.rating, "mean over raters", colour="#1a1a1a", width=1.3)
-    _draw(axes, trace.mean.prediction, model, colour="#0072B2", width=1.4)
+    axes.fill_between(glance.at, glance.low, glance.high, color="#cfd4d8", linewidth=0, label="all raters")
+    axes.plot(glance.at, glance.rating, color="#1a1a1a", linewidth=1.3, label="rating")
+    axes.plot(glance.at, glance.prediction, color="#0072B2", linewidth=1.4, label=model)
     axes.set_title(f"{trace.recording_id}, {trace.partition}" + (f": {trace.missing}" if trace.missing else ""))
     axes.set_ylim(*value_range)
     axes.set_xlim(0, trace.duration_seconds)
     axes.xaxis.set_major_formatter(lambda at, _: clock(at))
     axes.axhline(0, color="#cccccc", linewidth=0.6, zorder=0)
-
-
-def _draw(axes: Axes, line: Line, label: str | None, *, colour: str, width: float, alpha: float = 1.0) -> None:
-    for turn, piece in enumerate(line):
-        axes.plot(
-            piece[:, 0],
-            piece[:, 1],
-            color=colour,
-            linewidth=width,
-            alpha=alpha,
-            label=label if turn == 0 else None,
-        )
 
 
 def _png(figure: Figure) -> str:

@@ -31,6 +31,7 @@ def write_report(
     rows: Sequence[ReportRow],
     title: str,
     protocol: str,
+    protocol_name: str,
     corpus_note: str = "",
     dimension: str = "valence",
     notes: Sequence[str] = (),
@@ -42,6 +43,7 @@ def write_report(
         title: heading of the report.
         protocol: one line: what is the target, what was selected where, what was shifted or post-processed. It stands
             in the caption of every table of scores.
+        protocol_name: of the metrics that are shown.
         corpus_note: what a reader must know of the corpus; a banner. If it says "synthetic", so does every caption.
         dimension: the rated dimension.
         notes: more limits, in plain words, shown after the general ones.
@@ -50,7 +52,14 @@ def write_report(
         StoreError: a row has no metrics, rows differ in protocol, or the table of recordings is missing.
     """
     content = gather(
-        store, rows, title=title, protocol=protocol, corpus_note=corpus_note, dimension=dimension, notes=notes
+        store,
+        rows,
+        title=title,
+        protocol=protocol,
+        protocol_name=protocol_name,
+        corpus_note=corpus_note,
+        dimension=dimension,
+        notes=notes,
     )
     sheets = write_contact_sheets(store, content.qualities, tag=content.tag)
     files = ReportFiles(html=store.reports / "report.html", markdown=store.reports / "report.md")

@@ -17,11 +17,21 @@ ARTIFACT_KEY = "affectflow-report"
 
 
 @task(name="write-report", task_run_name="report {title}", tags=["report"], cache_policy=NO_CACHE)
-def write_report_task(store: Path, rows: Sequence[ReportRow], title: str, protocol: str, dimension: str) -> ReportFiles:
+def write_report_task(
+    store: Path, rows: Sequence[ReportRow], title: str, protocol: str, protocol_name: str, dimension: str
+) -> ReportFiles:
     """See `tasks.report.stage.write_report`."""
     where = Store(store)
     note = read_corpus_note(where)
-    files = write_report(where, rows=rows, title=title, protocol=protocol, corpus_note=note, dimension=dimension)
+    files = write_report(
+        where,
+        rows=rows,
+        title=title,
+        protocol=protocol,
+        protocol_name=protocol_name,
+        corpus_note=note,
+        dimension=dimension,
+    )
     create_markdown_artifact(
         markdown=files.markdown.read_text(encoding="utf-8"), key=ARTIFACT_KEY, description=f"{title}: {files.html}"
     )

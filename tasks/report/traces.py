@@ -1,140 +1,139 @@
-"""Curves over time: predictions beside the ratings, thinned to what a picture can show."""
+"""Curves over time, thinned so that nothing that stood out is lost: the lowest and highest value of equal time bins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.tables import PREDICTIONS, RATINGS
 from tasks.report.quality import Quality, Span
-from tasks.store.layout import Store
-from tasks.store.parts import read_table
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
-    Line = tuple[NDArray[np.float64], ...]
+    from tasks.report.held import Held
+
+    FloatArray = NDArray[np.float64]
+    Line = tuple[FloatArray, ...]
     """Unbroken pieces of one curve, each `[point, 2]`: seconds and value."""
-    Means = NDArray[np.float64]
+    Means = FloatArray
     """Mean of one curve in each of a recording's equal time bins, `[bin]`; NaN where a bin is empty."""
 
-MAX_POINTS = 800
-MAX_POINTS_SMALL = 240
-MAX_POINTS_MANY = 300
-_MANY_RATERS = 12
+MEAN = "mean over raters"
+GLANCE_BINS = 120
+MAX_BINS = 1500
+MIN_BINS = 150
+NUM_VALUES = 3_000_000
+"""Lowest and highest values of all curves of a report together, a byte each: about 4 MB in the page."""
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One pair of curves: a rater (or the raters' mean), what was predicted, and the single-frame model."""
+class Glance:
+    """A recording as a thumbnail: `[bin]`, seconds and values; NaN where a bin is empty."""
 
-    title: str
-    ccc: float | None
-    """Of this recording and rater alone; None for the mean, and where it is degenerate or not scored."""
-    rating: Line
-    prediction: Line
-    single_frame: Line
+    at: FloatArray
+    low: FloatArray
+    high: FloatArray
+    rating: FloatArray
+    prediction: FloatArray
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The curves of one recording."""
+    """The curves of one recording. `series` has the lowest and highest value of each bin, `[2, bin]`, by name:
+
+    `rating/NAME` and `prediction/NAME`, `single/NAME` for every column that is scored and the mean over raters;
+    `rating/NAME` of every rater beside. NaN where a bin is empty.
+    """
 
     recording_id: str
     partition: str
     duration_seconds: float
-    raters: tuple[Line, ...]
-    """Every rater's curve."""
-    mean: Panel
-    panels: tuple[Panel, ...]
-    """One for each rater."""
+    raters: tuple[str, ...]
+    shown: tuple[str, ...]
+    """What can be chosen: the mean over raters, then the columns."""
+    series: Mapping[str, FloatArray]
+    ccc: Mapping[str, float | None]
+    """Of this recording alone, by column; of the mean over raters the mean of theirs."""
+    glance: Glance
     gaps: tuple[Span, ...]
     missing: str
     """What the store lacks of this recording, in words; "" if nothing."""
 
 
-@dataclass(frozen=True)
-class _Curve:
-    times: NDArray[np.float64]
-    values: NDArray[np.float64]
-
-
-def read_trace(
-    store: Store,
-    quality: Quality,
-    *,
-    raters: Sequence[str],
-    model_id: str,
-    single_frame_id: str | None,
-    dimension: str,
-    ccc: Mapping[tuple[str, str], float | None],
+def make_trace(
+    held: Held | None, quality: Quality, *, ccc: Mapping[tuple[str, str], float | None], num_bins: int
 ) -> Trace:
-    """Read and thin the curves of one recording.
+    """The curves of one recording.
 
     Args:
-        quality: its data quality, for the spans without a face.
-        raters: in the order in which they are shown.
-        model_id: whose predictions are drawn.
-        single_frame_id: the single-frame model drawn faintly beside them, if any.
-        dimension: which dimension.
-        ccc: (recording, rater) -> CCC of that recording alone.
+        held: its series, None where it has no ratings.
+        quality: its data quality, for the duration and the spans without a face.
+        ccc: (recording, column) -> CCC of that recording alone.
+        num_bins: at most so many.
     """
-    recording_id = quality.recording_id
-    rated = _read(store.ratings(recording_id), RATINGS, dimension)
-    predicted = _read(store.predictions(model_id, recording_id), PREDICTIONS, dimension)
-    single = _read(store.predictions(single_frame_id, recording_id), PREDICTIONS, dimension) if single_frame_id else {}
-    sources = (rated, predicted, single)
+    import numpy as np
+
+    name, partition = quality.recording_id, quality.partition or ""
+    if held is None:
+        nothing = Glance(*(np.empty(0) for _ in range(5)))
+        lacks = "no ratings of this recording in the store"
+        return Trace(name, partition, quality.duration_seconds, (), (), {}, {}, nothing, quality.gaps, lacks)
     # A container may state less than it holds, even nothing: the picture reaches as far as the curves do.
-    ends = (float(curve.times[-1]) for source in sources for curve in source.values())
-    duration = max((quality.duration_seconds, *ends)) or 1.0
-    small = [_binned(source, duration, MAX_POINTS_SMALL) for source in sources]
-    large = [_binned(source, duration, MAX_POINTS) for source in sources]
-    thin = large[0] if len(raters) <= _MANY_RATERS else _binned(rated, duration, MAX_POINTS_MANY)
-    lacking = [what for what, source in (("ratings", rated), ("predictions", predicted)) if not source]
+    duration = max(quality.duration_seconds, float(held.times[-1]) if held.times.size else 0.0) or 1.0
+    curves = _curves(held)
+    bins = bins_for(held.times, duration, num_bins)
+    series = {key: extremes(held.times, values, duration=duration, num_bins=bins) for key, values in curves.items()}
+    scores = {column: ccc.get((name, column)) for column in held.columns}
+    known = [value for column in held.columns[held.averaged] if (value := scores[column]) is not None]
+    means = {MEAN: sum(known) / len(known)} if known and _has_mean(held) else {}
+    shown = (*((MEAN,) if _has_mean(held) else ()), *held.columns)
+    glance = _glance(held, curves, shown[0], duration)
     return Trace(
-        recording_id=recording_id,
-        partition=quality.partition or "",
-        duration_seconds=duration,
-        raters=tuple(to_line(thin[rater], duration) for rater in raters if rater in thin),
-        mean=Panel("mean over raters", None, *(to_line(_mean(source), duration) for source in large)),
-        panels=tuple(
-            Panel(rater, ccc.get((recording_id, rater)), *(to_line(source.get(rater), duration) for source in small))
-            for rater in raters
-        ),
-        gaps=quality.gaps,
-        missing=f"no {' and no '.join(lacking)} of this recording in the store" if lacking else "",
+        name, partition, duration, held.raters, shown, series, scores | means, glance, quality.gaps, held.lacks
     )
 
 
-def value_range(traces: Sequence[Trace]) -> tuple[float, float]:
-    """Lowest and highest value that any curve reaches, a little wider; (-1, 1) if there are no curves."""
-    values = [
-        piece[:, 1]
-        for trace in traces
-        for line in (
-            *trace.raters,
-            trace.mean.prediction,
-            trace.mean.single_frame,
-            *(p.prediction for p in trace.panels),
-        )
-        for piece in line
-    ]
-    if not values:
-        return -1.0, 1.0
-    low, high = min(float(piece.min()) for piece in values), max(float(piece.max()) for piece in values)
-    margin = max(0.04 * (high - low), 0.02)
-    return low - margin, high + margin
+def bins_budget(num_recordings: int, num_series: int) -> int:
+    """How many bins each curve of each recording may have."""
+    return max(MIN_BINS, min(MAX_BINS, NUM_VALUES // max(1, 2 * num_recordings * num_series)))
 
 
-def bin_means(times: NDArray[np.float64], values: NDArray[np.float64], *, duration: float, num_bins: int) -> Means:
+def bins_for(times: FloatArray, duration: float, most: int) -> int:
+    """At most `most` bins, none narrower than the samples' own step."""
+    import numpy as np
+
+    step = float(np.median(np.diff(times))) if times.size > 1 else 0.0
+    return max(1, min(most, int(duration / step + 0.5) if step > 0 else most))
+
+
+def extremes(times: FloatArray, values: FloatArray, *, duration: float, num_bins: int) -> FloatArray:
+    """Lowest and highest of `values` in each of `num_bins` equal, half-open bins of `[0, duration)`: `[2, bin]`.
+
+    Later times fall in the last bin; a bin without a finite value is NaN.
+
+    Args:
+        times: `[sample]` seconds, increasing.
+        values: `[sample]`.
+    """
+    import numpy as np
+
+    found = np.full((2, num_bins), np.nan)
+    known = np.isfinite(values)
+    if known.any():
+        index = _bin_of(times[known], duration, num_bins)
+        filled, first = np.unique(index, return_index=True)
+        found[0, filled] = np.minimum.reduceat(values[known], first)
+        found[1, filled] = np.maximum.reduceat(values[known], first)
+    return found
+
+
+def bin_means(times: FloatArray, values: FloatArray, *, duration: float, num_bins: int) -> Means:
     """Mean of `values` in each of `num_bins` equal, half-open bins of `[0, duration)`; later ones fall in the last."""
     import numpy as np
 
-    index = np.clip((times / duration * num_bins).astype(np.int64), 0, num_bins - 1)
+    index = _bin_of(times, duration, num_bins)
     count = np.bincount(index, minlength=num_bins)
     total = np.bincount(index, weights=values, minlength=num_bins)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
@@ -153,42 +152,64 @@ def to_line(means: Means | None, duration: float) -> Line:
     return tuple(np.split(points, np.flatnonzero(np.diff(filled) > 2) + 1))
 
 
-def _binned(curves: Mapping[str, _Curve], duration: float, max_points: int) -> dict[str, Means]:
-    """Bin every curve on one grid: at most `max_points` bins, none narrower than the curves' own step."""
+def value_range(traces: Sequence[Trace]) -> tuple[float, float]:
+    """Lowest and highest value that any curve reaches, a little wider; (-1, 1) if there are no curves."""
     import numpy as np
 
-    steps = [float(np.median(np.diff(curve.times))) for curve in curves.values() if len(curve.times) > 1]
-    step = max(steps, default=0.0)
-    num_bins = max(1, min(max_points, int(duration / step + 0.5) if step > 0 else max_points))
-    return {
-        name: bin_means(curve.times, curve.values, duration=duration, num_bins=num_bins)
-        for name, curve in curves.items()
-    }
+    every = [values for trace in traces for values in trace.series.values() if np.isfinite(values).any()]
+    if not every:
+        return -1.0, 1.0
+    low, high = min(float(np.nanmin(values)) for values in every), max(float(np.nanmax(values)) for values in every)
+    margin = max(0.04 * (high - low), 0.02)
+    return low - margin, high + margin
 
 
-def _mean(curves: Mapping[str, Means]) -> Means | None:
-    """Mean over curves in each bin, of those that have a value there."""
+def mean_known(rows: FloatArray) -> FloatArray:
+    """Mean over rows where there is a value, `[sample]`; NaN where there is none."""
     import numpy as np
 
-    if not curves:
-        return None
-    stacked = np.stack(list(curves.values()))
-    count = (~np.isnan(stacked)).sum(axis=0)
-    return np.where(count > 0, np.nansum(stacked, axis=0) / np.maximum(count, 1), np.nan)
+    known = np.isfinite(rows)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, rows, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def _read(path: Path, schema: pa.Schema, dimension: str) -> dict[str, _Curve]:
-    """rater -> curve, in order of time, without nulls and imputed values; empty if there is no such file."""
-    import polars as pl
+_SLACK = 1e-6  # of a bin: a time on an edge, 3 * .04, falls behind it however it was rounded
 
-    if not path.exists():
-        return {}
-    optional = ["is_imputed"] if "is_imputed" in schema.names else []
-    frame = pl.DataFrame(read_table(path, schema, ["dimension", "rater", "time_seconds", "value", *optional]))
-    frame = frame.filter((pl.col("dimension") == dimension) & pl.col("value").is_finite())
-    if optional:
-        frame = frame.filter(~pl.col("is_imputed"))
-    return {
-        str(key[0]): _Curve(part["time_seconds"].to_numpy(), part["value"].to_numpy())
-        for key, part in frame.sort("time_seconds").partition_by("rater", as_dict=True, maintain_order=True).items()
-    }
+
+def _bin_of(times: FloatArray, duration: float, num_bins: int) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.clip((times / duration * num_bins + _SLACK).astype(np.int64), 0, num_bins - 1)
+
+
+def _has_mean(held: Held) -> bool:
+    """Raters stand apart, so that there is a mean over them; gold standards are never averaged."""
+    return held.num_apart > 1 and held.columns[0] in held.raters
+
+
+def _curves(held: Held) -> dict[str, FloatArray]:
+    found = {f"rating/{rater}": values for rater, values in zip(held.raters, held.ratings, strict=True)}
+    for row, column in enumerate(held.columns):
+        found[f"rating/{column}"] = held.given[row]
+        found[f"prediction/{column}"] = held.predicted[row]
+        found[f"single/{column}"] = held.single[row]
+    if _has_mean(held):
+        parts = (("rating", held.given), ("prediction", held.predicted), ("single", held.single))
+        found |= {f"{kind}/{MEAN}": mean_known(rows[held.averaged]) for kind, rows in parts}
+    return found
+
+
+def _glance(held: Held, curves: Mapping[str, FloatArray], shown: str, duration: float) -> Glance:
+    import numpy as np
+
+    bins = bins_for(held.times, duration, GLANCE_BINS)
+    every = [extremes(held.times, values, duration=duration, num_bins=bins) for values in held.ratings]
+    low = np.fmin.reduce([pair[0] for pair in every])
+    high = np.fmax.reduce([pair[1] for pair in every])
+
+    def means(values: FloatArray) -> Means:
+        known = np.isfinite(values)
+        return bin_means(held.times[known], values[known], duration=duration, num_bins=bins)
+
+    at = (np.arange(bins) + 0.5) * duration / bins
+    return Glance(at, low, high, means(curves[f"rating/{shown}"]), means(curves[f"prediction/{shown}"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.evaluation.leaks import MARK
 from tasks.report.summary import Metric, Role, Score, ScoreRow, ScoreTable
 
 DASH = "\N{EN DASH}"
@@ -13,13 +14,19 @@ METRIC_TITLES: dict[Metric, str] = {
     "ccc": "CCC (concordance correlation)",
     "cc": "CC (Pearson correlation)",
     "rmse": "RMSE (root mean square error)",
+    "mae": "MAE (mean absolute error)",
+    "sagr": "SAGR (share of samples with the rating's sign)",
 }
-METRIC_SHORT: dict[Metric, str] = {"ccc": "CCC", "cc": "CC", "rmse": "RMSE"}
+METRIC_SHORT: dict[Metric, str] = {"ccc": "CCC", "cc": "CC", "rmse": "RMSE", "mae": "MAE", "sagr": "SAGR"}
 COMPETING: frozenset[Role] = frozenset({"model", "single-frame", "trivial"})
 ROLE_NOTES: dict[Role, str] = {
     "ceiling": (
         "Ceiling: what a perfect reader of each single frame would score against each rater, no model's result. "
         "A model that has learned how late a rater reacts can exceed it."
+    ),
+    "human": (
+        "Human: people as predictors of people. One rater of another, and the mean of all others of one rater (of a "
+        "gold standard: each rater against that of the others). What agreement there is to be had."
     ),
     "control": "Control: the same pipeline, trained on the ratings of other recordings. It should score near 0.",
     "trivial": "Trivial: never looks at a face. A model that does not beat it has learned nothing of use.",
@@ -28,13 +35,27 @@ _UNDEFINED: dict[Metric, str] = {
     "ccc": "prediction and rating are one and the same constant, where CCC is 0/0, or there is no sample to compare",
     "cc": "the prediction or the rating is constant, and a constant correlates with nothing",
     "rmse": "there is no sample to compare",
+    "mae": "there is no sample to compare",
+    "sagr": "there is no sample to compare",
 }
+READING = (
+    "Every line and bar is a prediction of what one person, a rater, would have rated from moment to moment, held "
+    "against what that person did rate.",
+    "CCC, the concordance correlation, is 1 where both are equal at every moment and 0 where the prediction tells "
+    "nothing. Unlike a correlation it also falls when the level or the size of the swings is wrong.",
+    "Compare a model with three things: with the trivial predictors, which never look at a face; with people, who also "
+    "disagree with each other; and with its interval, which says how much the choice of recordings matters.",
+    "A score holds under its protocol alone: what is the target, what was selected where, how recordings are pooled.",
+)
+"""How to read the page, for somebody who has never seen one."""
+
 LIMITS = (
     "A prediction says how this rater would probably rate what is seen. It is not a reading of what the person feels.",
     "Raters disagree, and that is the point: each has a column and a curve of their own. The mean over raters is a "
     "summary for the eye, not a truth behind them.",
     "The scores hold for the people, cameras and raters of this corpus. They promise nothing about others.",
-    "No interval stands beside a score yet: with few recordings, small differences between two rows mean nothing.",
+    "Intervals in brackets are 95 % and resample whole recordings. Of few recordings they are rough, and of two models "
+    "whose intervals overlap only `affectflow compare` can say which is better.",
     "Do not use such predictions to judge, select or watch people, and record nobody who has not agreed to it.",
 )
 
@@ -46,6 +67,7 @@ class Cell:
     text: str
     mark: str = ""
     is_best: bool = False
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +88,7 @@ class ShownTable:
     raters: tuple[str, ...]
     rows: tuple[ShownRow, ...]
     footnotes: tuple[str, ...]
+    mean_heading: str = "mean over raters"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -80,6 +103,11 @@ def number(value: float | None, digits: int = 3) -> str:
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", _MINUS)
+
+
+def interval_of(score: Score) -> str:
+    """The 95 % interval in brackets, "" where there is none."""
+    return "" if score.low is None or score.high is None else f"[{number(score.low)}, {number(score.high)}]"
 
 
 def count(amount: int, noun: str) -> str:
@@ -129,11 +157,13 @@ def show(table: ScoreTable, *, protocol: str, corpus_note: str) -> ShownTable:
         )
         for row in table.rows
     )
+    marked = f" ({MARK})" if table.is_selected_here else ""
     caption = (
         f"{METRIC_TITLES[table.metric]} of predicted {table.dimension} by rater. {table.partition.capitalize()} "
-        f"partition, {_pooling(table)}. Protocol: {protocol.rstrip('.')}. {corpus_tag(corpus_note)}"
+        f"partition, {_pooling(table)}{marked}. Protocol: {protocol.rstrip('.')}. {corpus_tag(corpus_note)}"
     )
-    return ShownTable(table.metric, caption.strip(), table.raters, rows, tuple(_footnotes(table, rows)))
+    notes = tuple(_footnotes(table, rows))
+    return ShownTable(table.metric, caption.strip(), table.raters, rows, notes, mean_heading(table))
 
 
 def verdict(table: ScoreTable, *, corpus_note: str) -> str:
@@ -144,22 +174,39 @@ def verdict(table: ScoreTable, *, corpus_note: str) -> str:
     if model.mean is None:
         return f"{where} has no defined CCC for any rater, so nothing can be said about it."
     pooling = "recordings concatenated" if table.pooling == "concatenated" else "mean over recordings"
-    told = f"{where} reaches a mean CCC of {number(model.mean)} over {count(model.num_defined, 'rater')} ({pooling})"
+    of = f" {interval_of(model.summary)}".rstrip()
+    over = count(model.num_defined, "rater" if _has_raters(table) else "gold standard")
+    marked = f", {MARK}" if table.is_selected_here else ""
+    told = f"{where} reaches a mean CCC of {number(model.mean)}{of} over {over} ({pooling}{marked})"
     rivals = [(row.mean, row.label) for row in table.rows if row.role == "trivial" and row.mean is not None]
     if not rivals:
         return f"{told}; no trivial predictor stands beside it, so it is open whether that is more than a constant."
     mean, label = max(rivals)
-    if number(model.mean) != number(mean) and model.mean > mean:
-        return f"{told}; the best trivial predictor ({label}) reaches {number(mean)}."
-    return f"{told} and does not beat the best trivial predictor ({label}), which reaches {number(mean)}."
+    if number(model.mean) == number(mean) or model.mean < mean:
+        told += f" and does not beat the best trivial predictor ({label}), which reaches {number(mean)}."
+    else:
+        low = model.summary.low
+        unclear = ", which its interval includes: no clear difference" if low is not None and low <= mean else ""
+        told += f"; the best trivial predictor ({label}) reaches {number(mean)}{unclear}."
+    single = [(row.mean, row.label) for row in table.rows if row.role == "single-frame" and row.mean is not None]
+    if single and max(single)[0] > model.mean:
+        told += f" The {max(single)[1]} alone does better: {number(max(single)[0])}."
+    return told
 
 
 def aside(table: ScoreTable) -> str:
     """Mean CCC of the rows that frame the verdict, in one line; "" if there are none."""
-    told = [
-        f"{row.label} {number(row.mean)}" for row in table.rows if row.role in ("single-frame", "ceiling", "control")
-    ]
+    told = [f"{row.label} {number(row.mean)}" for row in table.rows if row.role not in ("model", "trivial")]
     return f"Beside it, same partition and pooling: {'; '.join(told)}." if told else ""
+
+
+def _has_raters(table: ScoreTable) -> bool:
+    return not table.raters[0].startswith("gold ")
+
+
+def mean_heading(table: ScoreTable) -> str:
+    """Over what the last column is a mean."""
+    return "mean over raters" if _has_raters(table) else "mean over gold standards"
 
 
 def _pooling(table: ScoreTable) -> str:
@@ -189,14 +236,15 @@ def _cell(row: ScoreRow, column: int, best: Sequence[float | None]) -> Cell:
     if not score.is_scored:
         return Cell("")
     mark = "\N{DAGGER}" if score.num_left_out and score.value is not None else ""
-    return Cell(number(score.value), mark, _is_best(row, score.value, best[column]))
+    return Cell(number(score.value), mark, _is_best(row, score.value, best[column]), interval_of(score))
 
 
 def _mean_cell(row: ScoreRow, best: Sequence[float | None]) -> Cell:
     if not any(score.is_scored for score in row.scores):
         return Cell("")
-    partial = 0 < row.num_defined < len(row.scores)
-    return Cell(number(row.mean), "*" if partial else "", not partial and _is_best(row, row.mean, best[-1]))
+    partial = 0 < row.num_defined < len(row.averaged)
+    is_best = not partial and _is_best(row, row.mean, best[-1])
+    return Cell(number(row.mean), "*" if partial else "", is_best, interval_of(row.summary))
 
 
 def _is_best(row: ScoreRow, value: float | None, best: float | None) -> bool:
@@ -206,9 +254,9 @@ def _is_best(row: ScoreRow, value: float | None, best: float | None) -> bool:
 def _best(table: ScoreTable) -> list[float | None]:
     """Best value of each column among the rows that compete; None where fewer than two do."""
     rows = [row for row in table.rows if row.role in COMPETING]
-    whole = [row.mean for row in rows if row.num_defined == len(row.scores)]
+    whole = [row.mean for row in rows if row.num_defined == len(row.averaged)]
     columns: list[list[float | None]] = [[row.values[i] for row in rows] for i in range(len(table.raters))]
-    pick = min if table.metric == "rmse" else max
+    pick = min if table.metric in ("rmse", "mae") else max
     found = []
     for column in (*columns, whole):
         values = [value for value in column if value is not None]

@@ -76,8 +76,10 @@ def valence_results(cards: Iterable[ModelCard]) -> list[MeasuredResult]:
 
 
 def _registered(card: ModelCard) -> str | None:
-    """The registry's name of K's network in a card; None if its settings are another network's."""
+    """The registry's name of the network in a card; None if its settings are another network's."""
     network: Mapping[str, Any] = card.settings["network"]
+    if "name" in network:
+        return None if network["options"] else str(network["name"])
     if card.input == "chips":
         size = (network.get("input_size", 96), network.get("kernel_size", 5), *network.get("widths", (64, 128, 256)))
         name = "khorrami-cnn" if network.get("colour", "rgb") == "rgb" else "khorrami-cnn-gray"

@@ -44,6 +44,16 @@ class Store:
     def ratings(self, recording_id: str) -> Path:
         return self.root / "ratings" / recording_id / part_name(0)
 
+    def gold_standards(self, recording_id: str) -> Path:
+        return self.root / "gold_standards" / recording_id / part_name(0)
+
+    @property
+    def agreement(self) -> Path:
+        return self.root / "agreement"
+
+    def delay(self, features_model_id: str, dimension: str) -> Path:
+        return self.root / "delay" / features_model_id / f"{dimension}.parquet"
+
     def audio(self, recording_id: str) -> Path:
         return self.root / "audio" / recording_id / part_name(0)
 

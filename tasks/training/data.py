@@ -13,14 +13,17 @@ import pyarrow.parquet as pq
 import torch
 
 from models.chips import network_pixels
-from models.labels import FloatArray, labels_at_frames
-from schemas.errors import TrainingError
+from models.delay import delayed_labels
+from models.image_augmentation import resized
+from models.labels import FloatArray
+from schemas.errors import StoreError, TrainingError
 from schemas.settings import CnnTraining, RnnTraining, TrainingSettings
-from schemas.tables import CHIP_BYTES, CHIP_SIZE, FEATURES, NUM_FEATURES, frames_schema
+from schemas.tables import CHIP_BYTES, CHIP_SIZE, FEATURES, features_schema, frames_schema
 from tasks.ingest.recordings import read_ratings_wide
 from tasks.progress import track
 from tasks.store.layout import Store
-from tasks.store.parts import read_table
+from tasks.store.parts import read_provenance, read_table
+from tasks.training.networks import InputShape, input_shape
 
 
 def raters_of(store: Store, recording_ids: Sequence[str], dimension: str) -> tuple[str, ...]:
@@ -64,8 +67,36 @@ def frame_labels(
     for position, rater in enumerate(raters):
         if rater in wide.raters:
             columns[:, position] = wide.values[:, wide.raters.index(rater)]
-    labels = labels_at_frames(frame_times, wide.times, columns, delay_seconds=settings.label_delay_seconds)
-    return labels.astype(np.float32)
+    if isinstance(settings, CnnTraining) and settings.raters == "mean":  # what "everybody" says, called everyone's
+        columns[:] = mean_over_raters(columns)[:, None]
+    delay = delays_of(raters, settings)
+    return delayed_labels(frame_times, wide.times, columns, delay).astype(np.float32)
+
+
+def mean_over_raters(columns: FloatArray) -> FloatArray:
+    """Mean of who gave a value, `[sample]` from `[sample, rater]`; NaN where nobody did."""
+    given = ~np.isnan(columns)
+    count = given.sum(axis=1)
+    mean: FloatArray = np.where(count > 0, np.where(given, columns, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return mean
+
+
+def delays_of(raters: Sequence[str], settings: TrainingSettings) -> list[float]:
+    """Seconds that each rater's labels move earlier by, `[rater]`.
+
+    Raises:
+        TrainingError: the settings name delays by rater and lack one, or the search has not been done.
+    """
+    stated = settings.label_delay_seconds
+    if isinstance(stated, float | int):
+        return [float(stated)] * len(raters)
+    missing = list(raters) if isinstance(stated, str) else [rater for rater in raters if rater not in stated]
+    if isinstance(stated, str) or missing:
+        raise TrainingError(
+            f"label_delay_seconds: expected seconds for every rater, found none for {', '.join(missing)}; add them, or "
+            'let them be searched ("searched")'
+        )
+    return [stated[rater] for rater in raters]
 
 
 @dataclass(frozen=True)
@@ -77,6 +108,10 @@ class ChipSet:
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.float32]
+
+    def of_rater(self, position: int) -> ChipSet:
+        """The same chips with the labels of one rater alone."""
+        return ChipSet(self.pixels, self.labels[:, [position]])
 
 
 def load_chips(
@@ -106,16 +141,17 @@ def load_chips(
     total = int(sum(use.sum() for use in chosen))
     if total == 0:
         raise TrainingError(f"{store.root}: no frame of {', '.join(owners)} has both a face and a label")
-    network = settings.network
-    shape = (total, 3 if network.colour == "rgb" else 1, network.input_size, network.input_size)
+    shape = input_shape(settings)
     scratch.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
+    pixels = np.lib.format.open_memmap(
+        scratch, mode="w+", dtype=np.uint8, shape=(total, shape.channels, shape.size, shape.size)
+    )
     filled = 0
     with track("reading chips", total, "chips") as bar:
         for recording_id, use in zip(owners, chosen, strict=True):
             for chips in chip_batches(store.frames(recording_id), use):
                 try:
-                    seen = network_pixels(chips, size=network.input_size, colour=network.colour)
+                    seen = chip_pixels(chips, shape)
                 except ValueError as error:
                     raise TrainingError(f"{store.frames(recording_id)}: {error}") from error
                 pixels[filled : filled + len(chips)] = seen
@@ -153,10 +189,26 @@ def chip_batches(frames_dir: Path, use: npt.NDArray[np.bool_] | None = None) -> 
                     wanted = use[position : position + len(column)]
                 position += len(column)
                 if wanted.any():
-                    yield _as_chips(column.filter(pa.array(wanted)))
+                    yield as_chips(column.filter(pa.array(wanted)))
 
 
-def _as_chips(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
+def chip_pixels(chips: npt.NDArray[np.uint8], shape: InputShape) -> npt.NDArray[np.uint8]:
+    """Stored chips as a network reads them, `[batch, channel, size, size]`, 0 to 255.
+
+    48 and 96 as in `models.chips.network_pixels`; any other size is interpolated from 96.
+
+    Raises:
+        ValueError: colour is asked of gray chips.
+    """
+    if shape.size in (CHIP_SIZE // 2, CHIP_SIZE):
+        return network_pixels(chips, size=shape.size, colour=shape.colour)
+    whole = torch.from_numpy(network_pixels(chips, size=CHIP_SIZE, colour=shape.colour))
+    images = resized(whole, size=shape.size, channels=shape.channels)
+    return images.round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def as_chips(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
+    """A column without nulls as `[row, 96, 96, channel]`, read-only, without a copy."""
     width = column.type.byte_width
     channels = 3 if width == CHIP_BYTES["rgb96"] else 1
     data = np.frombuffer(column.buffers()[1], dtype=np.uint8)
@@ -165,9 +217,12 @@ def _as_chips(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
     return chips.reshape(len(column), CHIP_SIZE, CHIP_SIZE, channels)
 
 
+_ROWS_AT_ONCE = 1024
+
+
 @dataclass(frozen=True)
 class FeatureSequence:
-    """One recording's features: `features` `[time, 300]` float32 (zeros without a face), `valid` `[time]`, `times`."""
+    """One recording: `features` `[time, feature]` float32 (zeros without a face), `valid` `[time]`, `times`."""
 
     features: torch.Tensor
     valid: torch.Tensor
@@ -177,21 +232,36 @@ class FeatureSequence:
 
 def read_features(path: Path) -> FeatureSequence:
     """Read one recording's features. Raises StoreError if they are missing."""
-    table = read_table(path, FEATURES, ["frame_index", "time_seconds", "feature"])
-    column = table["feature"].combine_chunks()
-    valid = column.is_valid().to_numpy(zero_copy_only=False)
-    dense = np.zeros((len(column), NUM_FEATURES), dtype=np.float32)
-    dense[valid] = column.drop_null().flatten().to_numpy().reshape(-1, NUM_FEATURES)
+    width = _feature_width(path)
+    table = read_table(path, features_schema(width), ["frame_index", "time_seconds"])
+    dense = np.zeros((table.num_rows, width), dtype=np.float32)
+    valid = np.empty(table.num_rows, dtype=np.bool_)
+    row = 0
+    with pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches(
+            _ROWS_AT_ONCE, columns=["feature"]
+        ):  # whole, Arrow's copies are larger than it
+            column, rows = batch["feature"], slice(row, row + len(batch))
+            valid[rows] = column.is_valid().to_numpy(zero_copy_only=False)
+            dense[rows][valid[rows]] = column.drop_null().flatten().to_numpy().reshape(-1, width)
+            row = rows.stop
     return FeatureSequence(
         torch.from_numpy(dense),
-        torch.from_numpy(valid.copy()),
+        torch.from_numpy(valid),
         table["time_seconds"].to_numpy(),
         table["frame_index"].to_numpy(),
     )
 
 
+def _feature_width(path: Path) -> int:
+    """Features of each frame in a part that an earlier stage wrote."""
+    if read_provenance(path) is None:
+        raise StoreError(f"{path}: nothing there; run the stage that writes it first")
+    return int(pq.read_schema(path).field("feature").type.list_size)
+
+
 def feature_statistics(sequences: Iterable[FeatureSequence]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of each feature over the frames with a face, `[300]` each, in float64 sums.
+    """Mean and standard deviation of each feature over the frames with a face, `[feature]` each, in float64 sums.
 
     A feature that never varies gets standard deviation 1. The sequences are gone through twice, one at a time.
     """

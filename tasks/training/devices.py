@@ -31,12 +31,14 @@ def resolve_device(name: str) -> torch.device:
 
 
 def mixed_precision(precision: str, device: torch.device) -> torch.autocast:
-    """The context of a forward pass: bfloat16 where `auto` allows it and the device computes it natively.
+    """The context of a forward pass: bfloat16 where `auto` allows it and the device computes it natively."""
+    wanted = precision == "auto" and native_bfloat16(device)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wanted)
 
-    A CPU without the instructions would emulate them at a loss, so it stays at float32.
-    """
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "auto" and native)
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes bfloat16; a CPU without the instructions would emulate them at a loss."""
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +35,14 @@ class FitData:
 
     `batches(epoch)` yields inputs and labels `[batch, ..., rater]` of one epoch (0-based) in its own order, each batch
     valid until the next; `dev_ccc()` scores the network as it stands; `loss(predictions, labels)` is what falls.
+    `frozen` are the parts of the network that stay as they are: they neither learn nor draw dropout.
     """
 
     batches: Callable[[int], Iterator[Batch]]
     batches_per_epoch: int
     dev_ccc: Callable[[], float]
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = masked_mse
+    frozen: tuple[nn.Module, ...] = ()
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
@@ -64,9 +67,11 @@ def fit(
     Raises:
         TrainingError: the loss is no longer a number.
     """
+    for part in data.frozen:
+        part.requires_grad_(False)
     optimizer = torch.optim.SGD(
         network.parameters(),
-        lr=settings.learning_rate,
+        lr=settings.rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
     )
@@ -98,6 +103,25 @@ def best_epoch(history: tuple[EpochRecord, ...]) -> EpochRecord:
     return max(history, key=lambda record: (record.dev_ccc, -record.epoch))
 
 
+def joined_history(histories: Sequence[tuple[EpochRecord, ...]]) -> tuple[EpochRecord, ...]:
+    """What networks that are trained one by one come to together after each epoch, each with its best weights so far.
+
+    Losses are those of the epoch, or the last one of a network that needed fewer; loss and CCC are means, seconds sums.
+    """
+    joined = []
+    for epoch in range(max(len(history) for history in histories)):
+        so_far = [history[: epoch + 1] for history in histories]
+        joined.append(
+            EpochRecord(
+                epoch=epoch,
+                train_loss=statistics.fmean(history[-1].train_loss for history in so_far),
+                dev_ccc=statistics.fmean(best_epoch(history).dev_ccc for history in so_far),
+                seconds=round(sum(history[epoch].seconds for history in histories if epoch < len(history)), 3),
+            )
+        )
+    return tuple(joined)
+
+
 def _stalled(history: list[EpochRecord], patience: int) -> bool:
     return bool(history) and len(history) - 1 - best_epoch(tuple(history)).epoch >= patience
 
@@ -113,6 +137,8 @@ def _train_epoch(
     bar: Bar,
 ) -> float:
     network.train()
+    for part in data.frozen:
+        part.eval()
     torch.manual_seed(settings.seed * 1_000_003 + epoch)  # dropout
     losses = []
     score = f" CCC {history[-1].dev_ccc:.3f}" if history else ""

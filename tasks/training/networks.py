@@ -3,26 +3,69 @@
 from __future__ import annotations
 
 import hashlib
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from models.khorrami import KhorramiCNN
+from models import registry
+from models.apart import RatersApart
+from models.blocks import FaceNetwork
 from models.recurrent import RecurrentNetwork
 from schemas.cards import ModelCard
-from schemas.errors import StoreError
-from schemas.settings import CnnTraining, RnnTraining
+from schemas.errors import SettingsError, StoreError
+from schemas.settings import CnnTraining, KhorramiCnnSettings, NamedNetwork, RnnTraining
 from schemas.tables import NUM_FEATURES
 from tasks.store.cards import WEIGHTS_FILE
 from tasks.store.layout import Store
 
+ChipNetwork = FaceNetwork | RatersApart
 
-def build_cnn(settings: CnnTraining, num_outputs: int) -> KhorramiCNN:
-    """The CNN that the settings describe, with weights drawn from torch's global state."""
+
+@dataclass(frozen=True)
+class InputShape:
+    """What a network reads of a chip: `[batch, channel, size, size]`, in colour or gray."""
+
+    size: int
+    colour: Literal["rgb", "gray"]
+
+    @property
+    def channels(self) -> int:
+        return 3 if self.colour == "rgb" else 1
+
+
+def input_shape(settings: CnnTraining) -> InputShape:
+    """The input of the network in the settings. Raises SettingsError for an unknown name, or neither gray nor RGB."""
     network = settings.network
-    return KhorramiCNN(
+    if isinstance(network, KhorramiCnnSettings):
+        return InputShape(network.input_size, network.colour)
+    facts = registry.entry(network.name)
+    wanted: dict[str, Any] = {"input_size": facts.input_size, "channels": facts.channels, **network.options}
+    if wanted["channels"] not in (1, 3):
+        raise SettingsError(f"network {network.name}: channels = {wanted['channels']!r}, expected 1 (gray) or 3 (RGB)")
+    return InputShape(int(wanted["input_size"]), "rgb" if wanted["channels"] == 3 else "gray")
+
+
+def build_cnn(settings: CnnTraining, num_raters: int) -> ChipNetwork:
+    """The network that the settings describe, with weights drawn from torch's global state.
+
+    Raises:
+        SettingsError: no such network, or an option is unknown or out of range.
+    """
+    if settings.raters == "apart":
+        return RatersApart([_build_one(settings, 1) for _ in range(num_raters)])
+    return _build_one(settings, num_raters)
+
+
+def _build_one(settings: CnnTraining, num_outputs: int) -> FaceNetwork:
+    network = settings.network
+    if isinstance(network, NamedNetwork):
+        own = {} if settings.normalisation is None else {"normalisation": settings.normalisation}
+        return registry.build(network.name, num_outputs=num_outputs, **own, **network.options)
+    return registry.build(
+        "khorrami-cnn",
         num_outputs=num_outputs,
         input_size=network.input_size,
         channels=3 if network.colour == "rgb" else 1,
@@ -30,16 +73,34 @@ def build_cnn(settings: CnnTraining, num_outputs: int) -> KhorramiCNN:
         widths=network.widths,
         num_features=NUM_FEATURES,
         dropout=network.dropout,
-        normalisation=settings.normalisation,
+        normalisation=settings.normalisation or "mean+lcn",
     )
 
 
-def build_rnn(settings: RnnTraining, num_outputs: int) -> RecurrentNetwork:
+def start_from(network: FaceNetwork, source: FaceNetwork, name: str) -> None:
+    """Give `network` the weights of `source`, the mean picture of its training included; the head stays its own.
+
+    Raises:
+        SettingsError: the two differ in shape.
+    """
+    given = {key: value for key, value in source.state_dict().items() if not key.startswith("head.")}
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith("head.")}
+    wrong = sorted(key for key in given.keys() | own.keys() if key not in own or key not in given)
+    wrong += [key for key in own if key in given and own[key].shape != given[key].shape]
+    if wrong:
+        raise SettingsError(
+            f"start_from = {name!r}: {', '.join(wrong)} differ in shape; leave out the options under network that the "
+            "expression model does not have"
+        )
+    network.load_state_dict(given, strict=False)
+
+
+def build_rnn(settings: RnnTraining, num_outputs: int, *, num_features: int = NUM_FEATURES) -> RecurrentNetwork:
     """The RNN that the settings describe, with weights drawn from torch's global state."""
     network = settings.network
     return RecurrentNetwork(
         num_outputs=num_outputs,
-        num_features=NUM_FEATURES,
+        num_features=num_features,
         hidden_sizes=network.hidden_sizes,
         cell=network.cell,
         nonlinearity=network.nonlinearity,
@@ -50,19 +111,21 @@ def build_rnn(settings: RnnTraining, num_outputs: int) -> RecurrentNetwork:
     )
 
 
-def load_cnn(store: Store, card: ModelCard) -> KhorramiCNN:
+def load_cnn(store: Store, card: ModelCard) -> ChipNetwork:
     """A trained CNN, on the CPU, ready to evaluate. Raises StoreError if its weights are damaged."""
-    return cast(KhorramiCNN, _load(store, card, build_cnn(CnnTraining(**card.settings), len(card.raters))))
+    return cast(ChipNetwork, _load(store, card, build_cnn(CnnTraining(**card.settings), len(card.raters))))
 
 
 def load_rnn(store: Store, card: ModelCard) -> RecurrentNetwork:
     """A trained RNN, on the CPU, ready to evaluate. Raises StoreError if its weights are damaged."""
-    return cast(RecurrentNetwork, _load(store, card, build_rnn(RnnTraining(**card.settings), len(card.raters))))
+    network = build_rnn(RnnTraining(**card.settings), len(card.raters), num_features=card.num_features)
+    return cast(RecurrentNetwork, _load(store, card, network))
 
 
 def weights_bytes(network: nn.Module) -> bytes:
     """The weights as a safetensors file; the same weights give the same bytes."""
-    return save({name: tensor.cpu().contiguous() for name, tensor in sorted(network.state_dict().items())})
+    weights = sorted(network.state_dict().items())
+    return save({name: tensor.cpu().contiguous().clone() for name, tensor in weights})  # shared memory is refused
 
 
 def weights_sha256(data: bytes) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from schemas.cards import ModelCard
-from schemas.errors import TrainingError
-from schemas.settings import CnnTraining, RnnTraining
+from schemas.cards import ExpressionCard, ModelCard
+from schemas.errors import SettingsError, TrainingError
+from schemas.settings import CnnTraining, NamedNetwork, RnnTraining
+from tasks.expression.plan import ExpressionStore, read_expression_card, read_expression_cards
 from tasks.faces.plan import stored_frames_key
 from tasks.features.plan import stored_features_key
 from tasks.ingest.recordings import Recording, ratings_key
-from tasks.store.cards import read_cards
+from tasks.store.cards import CARD_FILE, read_cards
 from tasks.store.layout import Store
 from tasks.store.parts import stage_key
 
@@ -25,6 +27,14 @@ class TrainingInputs:
     train: tuple[str, ...]
     dev: tuple[str, ...]
     keys: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Start:
+    """An expression model that a training starts from: the folder of its weights, and its card."""
+
+    folder: Path
+    card: ExpressionCard
 
 
 def training_inputs(store: Store, recordings: Sequence[Recording], *, features_model_id: str | None) -> TrainingInputs:
@@ -63,10 +73,61 @@ def training_inputs(store: Store, recordings: Sequence[Recording], *, features_m
     return TrainingInputs(train=tuple(sorted(found["train"])), dev=tuple(sorted(found["dev"])), keys=keys)
 
 
-def training_key(settings: CnnTraining | RnnTraining, inputs: TrainingInputs, features_model_id: str | None) -> str:
-    """Stage key of a training."""
+def find_start(store: Store, settings: CnnTraining | RnnTraining) -> Start | None:
+    """The expression model that a training starts from, None if it starts from chance.
+
+    Raises:
+        SettingsError: there is no such model, or several go by that name.
+    """
+    if not isinstance(settings, CnnTraining) or settings.start_from is None:
+        return None
+    wanted, expressions = settings.start_from, ExpressionStore(store.root)
+    for folder in (Path(wanted), expressions.model(wanted)):
+        if (folder / CARD_FILE).exists():
+            return Start(folder, read_expression_card(folder))
+    cards = read_expression_cards(expressions)
+    named = [card for card in cards if card.name == wanted]
+    if len(named) != 1:
+        found = named or cards
+        raise SettingsError(
+            f"start_from = {wanted!r}: expected the folder of an expression model, or the id or name of one in "
+            f"{expressions.models}; found there {', '.join(card.model_id for card in found) or 'none'}. "
+            + ("Name one of these by its id" if found else "Run affectflow train-expression first")
+        )
+    return Start(expressions.model(named[0].model_id), named[0])
+
+
+def settled(settings: CnnTraining | RnnTraining, start: Start | None) -> CnnTraining | RnnTraining:
+    """The settings with everything that a start decides: whose weights, and which options its network was built with.
+
+    Raises:
+        SettingsError: the settings name another network.
+    """
+    if start is None or not isinstance(settings, CnnTraining):
+        return settings
+    network, card = settings.network, start.card
+    if not isinstance(network, NamedNetwork) or network.name != card.network:
+        found = network.name if isinstance(network, NamedNetwork) else network.kind
+        raise SettingsError(
+            f"start_from = {settings.start_from!r} is a {card.network}, found the network {found}; "
+            f'set name = "{card.network}" under network'
+        )
+    options = {**card.network_options, **network.options}
+    return settings.model_copy(
+        update={"start_from": card.model_id, "network": NamedNetwork(name=card.network, options=options)}
+    )
+
+
+def training_key(
+    settings: CnnTraining | RnnTraining,
+    inputs: TrainingInputs,
+    features_model_id: str | None,
+    start: Start | None = None,
+) -> str:
+    """Stage key of a training. `settings` are `settled`."""
     read = [f"{recording_id}={key}" for recording_id, key in sorted(inputs.keys.items())]
-    return stage_key("train", STAGE_VERSION, settings.keyed(), [features_model_id or "chips", *read])
+    weights = [] if start is None else [f"start={start.card.weights_sha256}"]
+    return stage_key("train", STAGE_VERSION, settings.keyed(), [features_model_id or "chips", *weights, *read])
 
 
 def find_model(store: Store, key: str) -> ModelCard | None:
@@ -83,4 +144,5 @@ def current_model(
 ) -> ModelCard | None:
     """The model that these settings and what is on disk would give, if it has been trained."""
     inputs = training_inputs(store, recordings, features_model_id=features_model_id)
-    return find_model(store, training_key(settings, inputs, features_model_id))
+    start = find_start(store, settings)
+    return find_model(store, training_key(settled(settings, start), inputs, features_model_id, start))

@@ -5,30 +5,51 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from models.chips import augment
-from models.khorrami import KhorramiCNN
+from models.apart import RatersApart
+from models.blocks import FaceNetwork
+from models.chips import Normalisation, augment
 from models.losses import masked_ccc_loss, masked_epsilon_insensitive, masked_mse
 from models.metrics import mean_ccc
 from models.recurrent import RecurrentNetwork
 from models.windows import WindowedSequences, hold_last_valid
-from schemas.cards import EpochRecord, ModelCard
+from schemas.cards import EpochRecord, ExpressionCard, ModelCard, StartCard
 from schemas.errors import TrainingError
 from schemas.settings import CnnTraining, RnnTraining
+from tasks.delay.stage import with_delays
+from tasks.expression.networks import load_expression
 from tasks.ingest.recordings import Recording
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.layout import Store
 from tasks.store.parts import code_version, replacing, write_text
 from tasks.training.data import ChipSet, feature_statistics, load_chips, load_sequences, raters_of
 from tasks.training.devices import cpu_threads, resolve_device
-from tasks.training.fit import Batch, FitData, best_epoch, epoch_generator, fit
-from tasks.training.networks import build_cnn, build_rnn, count_parameters, seeded, weights_bytes, weights_sha256
-from tasks.training.plan import TrainingInputs, find_model, training_inputs, training_key
+from tasks.training.fit import Batch, FitData, best_epoch, epoch_generator, fit, joined_history
+from tasks.training.networks import (
+    ChipNetwork,
+    build_cnn,
+    build_rnn,
+    count_parameters,
+    seeded,
+    start_from,
+    weights_bytes,
+    weights_sha256,
+)
+from tasks.training.plan import (
+    Start,
+    TrainingInputs,
+    find_model,
+    find_start,
+    settled,
+    training_inputs,
+    training_key,
+)
 
 _EVALUATION_BATCH = 256
 
@@ -50,23 +71,37 @@ def train_model(
 
     Raises:
         TrainingError: a partition is empty, nothing is labelled, or the loss diverges.
+        SettingsError: there is no such network or option, or none to start from.
     """
     inputs = training_inputs(store, recordings, features_model_id=features_model_id)
-    key = training_key(settings, inputs, features_model_id)
+    start = find_start(store, settings)
+    settings = settled(settings, start)
+    key = training_key(settings, inputs, features_model_id, start)
     done = find_model(store, key)
     if done is not None:
         return done
+    settings = with_delays(store, recordings, settings, features_model_id)
     raters = raters_of(store, inputs.train, settings.dimension)
     work = store.models / f".training-{key}"
     device = resolve_device(settings.device)
     with cpu_threads(settings.num_threads):
         seeded(settings.seed)
         if isinstance(settings, CnnTraining):
-            network, history = _train_cnn(store, inputs, raters, settings, device, work)
+            trained = _train_cnn(store, inputs, raters, settings, device, work, start)
         else:
             assert features_model_id is not None
-            network, history = _train_rnn(store, inputs, raters, settings, device, work, features_model_id)
-    return _publish(store, network, history, settings, inputs, raters, key, work, features_model_id, device)
+            trained = _train_rnn(store, inputs, raters, settings, device, work, features_model_id)
+    return _publish(store, trained, settings, inputs, raters, key, work, features_model_id, device, start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """A network with its best weights, and how it got there."""
+
+    network: ChipNetwork | RecurrentNetwork
+    num_features: int
+    history: tuple[EpochRecord, ...]
+    history_by_rater: dict[str, tuple[EpochRecord, ...]] = field(default_factory=dict)
 
 
 def _train_cnn(
@@ -76,22 +111,67 @@ def _train_cnn(
     settings: CnnTraining,
     device: torch.device,
     work: Path,
-) -> tuple[nn.Module, tuple[EpochRecord, ...]]:
-    network = build_cnn(settings, len(raters)).to(device)
+    start: Start | None,
+) -> _Trained:
+    whole = build_cnn(settings, len(raters))
+    networks = whole.each() if isinstance(whole, RatersApart) else [whole]
+    if start is not None:
+        source, _ = load_expression(start.folder)
+        for network in networks:
+            start_from(network, source, start.card.model_id)
+    whole.to(device)
     try:
         train = load_chips(store, inputs.train, raters, settings, scratch=work / "chips-train.npy")
         dev = load_chips(store, inputs.dev, raters, settings, scratch=work / "chips-dev.npy")
-        network.normalisation.mean.copy_(torch.from_numpy(_mean_image(train)))
-        data = FitData(
-            batches=functools.partial(_chip_batches, train, settings, device),
-            batches_per_epoch=-(-len(train.labels) // settings.batch_size),
-            dev_ccc=functools.partial(_cnn_dev_ccc, network, dev, device),
-        )
-        history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"train {settings.name}")
+        if start is None:
+            for network in networks:
+                if isinstance(network.normalisation, Normalisation):
+                    network.normalisation.mean.copy_(torch.from_numpy(_mean_image(train)))
+        if not isinstance(whole, RatersApart):
+            history = _fit_cnn(whole, train, dev, settings, device, _checkpoint(work), settings.name)
+            return _Trained(network=whole, num_features=whole.num_features, history=history)
+        by_rater = {}
+        for position, (rater, network) in enumerate(zip(raters, networks, strict=True)):
+            checkpoint, label = _checkpoint(work, f"rater-{position}"), f"{settings.name}, {rater}"
+            own_train, own_dev = train.of_rater(position), dev.of_rater(position)
+            if np.isnan(own_dev.labels).all():
+                raise TrainingError(f'{rater}: no dev frame has a label by this rater; set raters = "together"')
+            by_rater[rater] = _fit_cnn(network, own_train, own_dev, settings, device, checkpoint, label)
     finally:
         for scratch in work.glob("chips-*.npy"):
             scratch.unlink()
-    return network, history
+    return _Trained(
+        network=whole,
+        num_features=whole.num_features,
+        history=joined_history(list(by_rater.values())),
+        history_by_rater=by_rater,
+    )
+
+
+def _fit_cnn(
+    network: FaceNetwork,
+    train: ChipSet,
+    dev: ChipSet,
+    settings: CnnTraining,
+    device: torch.device,
+    checkpoint: Path,
+    label: str,
+) -> tuple[EpochRecord, ...]:
+    data = FitData(
+        batches=functools.partial(_chip_batches, train, settings, device),
+        batches_per_epoch=-(-len(train.labels) // settings.batch_size),
+        dev_ccc=functools.partial(_cnn_dev_ccc, network, dev, device),
+        frozen=_frozen(network, settings),
+    )
+    return fit(network, data, settings, checkpoint=checkpoint, label=f"train {label}")
+
+
+def _frozen(network: FaceNetwork, settings: CnnTraining) -> tuple[nn.Module, ...]:
+    if settings.freeze == "nothing":
+        return ()
+    if settings.freeze == "convolutions":
+        return (network.convolutions,)
+    return tuple(part for name, part in network.named_children() if name != "head")
 
 
 def _mean_image(chips: ChipSet) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -117,7 +197,7 @@ def _chip_batches(chips: ChipSet, settings: CnnTraining, device: torch.device, e
         yield pixels, torch.from_numpy(chips.labels[rows]).to(device)
 
 
-def _cnn_dev_ccc(network: KhorramiCNN, chips: ChipSet, device: torch.device) -> float:
+def _cnn_dev_ccc(network: FaceNetwork, chips: ChipSet, device: torch.device) -> float:
     found = [
         network(torch.from_numpy(chips.pixels[start : start + _EVALUATION_BATCH]).to(device)).cpu()
         for start in range(0, len(chips.pixels), _EVALUATION_BATCH)
@@ -133,10 +213,10 @@ def _train_rnn(
     device: torch.device,
     work: Path,
     features_model_id: str,
-) -> tuple[nn.Module, tuple[EpochRecord, ...]]:
-    network = build_rnn(settings, len(raters)).to(device)
+) -> _Trained:
     sequences, labels = load_sequences(store, inputs.train, raters, settings, features_model_id=features_model_id)
     mean, std = feature_statistics(sequences)
+    network = build_rnn(settings, len(raters), num_features=len(mean)).to(device)
     network.feature_mean.copy_(mean)
     network.feature_std.copy_(std)
     window = settings.network.window
@@ -160,7 +240,7 @@ def _train_rnn(
         loss=_loss(settings),
     )
     history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"train {settings.name}")
-    return network, history
+    return _Trained(network=network, num_features=len(mean), history=history)
 
 
 def _loss(settings: RnnTraining) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
@@ -196,14 +276,13 @@ def _score(predictions: torch.Tensor, labels: torch.Tensor) -> float:
     return score
 
 
-def _checkpoint(work: Path) -> Path:
-    return work / "checkpoints" / "last.safetensors"
+def _checkpoint(work: Path, name: str = "last") -> Path:
+    return work / "checkpoints" / f"{name}.safetensors"
 
 
 def _publish(
     store: Store,
-    network: nn.Module,
-    history: tuple[EpochRecord, ...],
+    trained: _Trained,
     settings: CnnTraining | RnnTraining,
     inputs: TrainingInputs,
     raters: Sequence[str],
@@ -211,18 +290,19 @@ def _publish(
     work: Path,
     features_model_id: str | None,
     device: torch.device,
+    start: Start | None,
 ) -> ModelCard:
     """Write weights and card beside the checkpoints, then rename the folder to the model's id."""
-    weights = weights_bytes(network)
+    weights = weights_bytes(trained.network)
     sha256 = weights_sha256(weights)
-    best = best_epoch(history)
+    best = best_epoch(trained.history)
     card = ModelCard(
         model_id=f"{settings.name}-{sha256[:8]}",
         name=settings.name,
         input=settings.input,
         stage_key=key,
         weights_sha256=sha256,
-        num_parameters=count_parameters(network),
+        num_parameters=count_parameters(trained.network),
         dimension=settings.dimension,
         raters=tuple(raters),
         features_model_id=features_model_id,
@@ -232,12 +312,15 @@ def _publish(
         selected_on="dev",
         best_epoch=best.epoch,
         dev_ccc=best.dev_ccc,
-        history=history,
+        history=trained.history,
         settings=settings.model_dump(mode="json"),
         code_version=code_version(),
         torch_version=torch.__version__,
         device=str(device),
         provenance=inputs.keys,
+        num_features=trained.num_features,
+        start=None if start is None else _start_card(start.card),
+        history_by_rater=trained.history_by_rater,
     )
     with replacing(work / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(weights)
@@ -247,3 +330,13 @@ def _publish(
         shutil.rmtree(folder)
     work.replace(folder)
     return card
+
+
+def _start_card(card: ExpressionCard) -> StartCard:
+    return StartCard(
+        model_id=card.model_id,
+        weights_sha256=card.weights_sha256,
+        dataset=card.dataset.name,
+        terms=card.dataset.terms,
+        licence=card.licence,
+    )

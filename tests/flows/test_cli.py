@@ -125,8 +125,15 @@ def test_run_then_nothing_then_only_what_changed(tmp_path: Path, environment: di
     assert first["synthetic"] is True
     assert first["failed"] == []
     assert {row["partition"] for row in first["scores"]} == {"test"}
-    assert set(first["scores"][0]["raters"]) == {"FM1", "FM2", "FM3", "FF1", "FF2", "FF3"}
+    assert set(first["scores"][0]["raters"]) == {"FM1", "FM2", "FM3", "FF1", "FF2", "FF3", "gold ewe"}
     assert (work.store / "reports" / "report.html").is_file()
+
+    assert {row["protocol"] for row in first["scores"]} == {"default"}
+    assert not any(row["selected_on_scored_partition"] for row in first["scores"])
+    assert {row["model_id"] for row in first["scores"]} >= {"human-one", "human-rest", "training-mean"}
+    rnn, cnn = (row["model_id"] for row in first["scores"][:2])
+    differ = scores(work.affectflow("compare", rnn, cnn, "--store", "store", "--config", "tiny.toml", "--json"))
+    assert {one["protocol"] for one in differ["differences"]} == {"default"}
 
     before = work.written()
     again = work.run()
@@ -147,6 +154,15 @@ def test_run_then_nothing_then_only_what_changed(tmp_path: Path, environment: di
     before = work.written()
     scores(work.run("--json"))
     assert changed(before, work.written()) == {"predictions", "metrics"}
+
+    papers = scores(
+        work.affectflow("evaluate", "--store", "store", "--config", "tiny.toml", "-p", "khorrami2016", "--json")
+    )
+    assert all(row["selected_on_scored_partition"] for row in papers["scores"])
+    assert {(row["partition"], *row["raters"]) for row in papers["scores"]} == {("dev", "gold mean")}
+    assert "selected on the scored partition" in papers["protocol"]
+    page = (work.store / "reports" / "report.html").read_text(encoding="utf-8")
+    assert page.count("selected on the scored partition") > page.count("<caption")
 
 
 @pytest.mark.slow  # the schedule of test_server.py ends with a failed recording as well
@@ -185,7 +201,23 @@ def test_unusable_input_is_exit_code_2(tmp_path: Path, arguments: tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    "command", ["", "demo", "ingest", "faces", "train", "features", "predict", "evaluate", "overlay", "run"]
+    "command",
+    [
+        "",
+        "demo",
+        "ingest",
+        "agreement",
+        "faces",
+        "train",
+        "features",
+        "predict",
+        "evaluate",
+        "compare",
+        "overlay",
+        "run",
+        "sweep",
+        "analyze",
+    ],
 )
 def test_every_command_has_help(tmp_path: Path, command: str) -> None:
     finished = Workplace(tmp_path, {**os.environ, "COLUMNS": "100"}).affectflow(*command.split(), "--help")

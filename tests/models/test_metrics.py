@@ -136,17 +136,21 @@ def test_constants_are_degenerate() -> None:
     for found in (agreement(flat, rising), agreement(rising, flat)):
         assert (found.cc, found.ccc, found.degenerate, found.n) == (None, 0.0, True, 5)
         assert found.rmse == pytest.approx(expected_rmse, rel=1e-15)
-    assert agreement(flat, flat) == Agreement(rmse=0.0, cc=None, ccc=1.0, n=5, degenerate=True)
+    assert agreement(flat, flat) == Agreement(rmse=0.0, mae=0.0, cc=None, ccc=1.0, sagr=1.0, n=5, degenerate=True)
     assert agreement(flat, flat + 0.5).ccc == 0.0
     awkward = np.full(1001, 0.1)  # whose mean is not .1 in floating point
     assert agreement(awkward, np.linspace(0, 1, 1001)).ccc == 0.0
     assert agreement(awkward, awkward).ccc == 1.0
 
 
+def _one(error: float, ccc: float) -> Agreement:
+    return Agreement(rmse=error, mae=error, cc=None, ccc=ccc, sagr=1.0, n=1, degenerate=True)
+
+
 def test_one_sample_and_none() -> None:
-    assert agreement(np.array([0.5]), np.array([0.5])) == Agreement(rmse=0.0, cc=None, ccc=1.0, n=1, degenerate=True)
-    assert agreement(np.array([0.5]), np.array([0.25])) == Agreement(rmse=0.25, cc=None, ccc=0.0, n=1, degenerate=True)
-    nothing = Agreement(rmse=None, cc=None, ccc=None, n=0, degenerate=True)
+    assert agreement(np.array([0.5]), np.array([0.5])) == _one(0.0, 1.0)
+    assert agreement(np.array([0.5]), np.array([0.25])) == _one(0.25, 0.0)
+    nothing = Agreement(rmse=None, mae=None, cc=None, ccc=None, sagr=None, n=0, degenerate=True)
     assert agreement(np.empty(0), np.empty(0)) == nothing
     assert agreement(np.array([np.nan, 1.0]), np.array([1.0, np.nan])) == nothing
 
@@ -165,3 +169,40 @@ def test_the_mean_over_raters_leaves_out_those_without_a_sample() -> None:
     expected = [exact_ccc(predictions[:, 0], ratings[:, 0]), exact_ccc(predictions[25:, 2], ratings[25:, 2])]
     assert mean_ccc(predictions, ratings) == pytest.approx(float(sum(expected) / 2), rel=1e-12)
     assert math.isnan(mean_ccc(predictions, np.full((50, 3), np.nan)))
+
+
+def test_mae_and_sign_agreement() -> None:
+    found = agreement(np.array([0.5, -0.1, 0.0, 0.2]), np.array([0.25, 0.1, 0.0, -0.0]))
+    assert found.mae == pytest.approx((0.25 + 0.2 + 0 + 0.2) / 4, rel=1e-15)
+    assert found.sagr == 0.5  # 0 has a sign of its own, and -0 is 0
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 1000])
+def test_every_length_agrees_with_itself(n: int) -> None:
+    x = np.random.default_rng(n).normal(size=n)
+    assert agreement(x, x.copy()).ccc == 1.0
+
+
+def test_ten_million_samples() -> None:
+    """In chunks that merge: the same as numpy on the whole, and exactly 1 of a series with itself."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=10_000_000) + 5
+    y = 0.5 * x + rng.normal(size=x.size)
+    found = agreement(x, y)
+    covariance = float(np.mean((x - x.mean()) * (y - y.mean())))
+    expected = 2 * covariance / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
+    assert found.ccc == pytest.approx(expected, rel=1e-11)
+    assert found.n == x.size
+    assert agreement(x, x).ccc == 1.0
+
+
+def test_ccc_against_r_squared_forms() -> None:
+    """CCC = CC times the bias correction factor 2 / (v + 1/v + u^2) (Lin 1989, equation 2), from scipy's moments."""
+    rng = np.random.default_rng(9)
+    x, y = rng.normal(1, 2, 500), rng.normal(0.5, 1, 500)
+    y += 0.4 * x
+    v, u = float(np.std(x) / np.std(y)), float((x.mean() - y.mean()) / np.sqrt(np.std(x) * np.std(y)))
+    expected = stats.pearsonr(x, y).statistic * 2 / (v + 1 / v + u**2)
+    _, cc, ccc = scored(x, y)
+    assert ccc == pytest.approx(float(expected), rel=1e-12)
+    assert abs(ccc) <= abs(cc)

@@ -25,7 +25,8 @@ FRAMES = (
         (PREDICTIONS, "recording_id model_id frame_index time_seconds dimension rater value face_valid"),
         (
             METRICS,
-            "model_id protocol partition pooling recording_id dimension rater metric value ci_low ci_high n degenerate",
+            "model_id protocol partition pooling recording_id dimension rater metric value ci_low ci_high n degenerate "
+            "target reason protocol_line",
         ),
     ],
     ids=["ratings", "frames rgb96", "frames gray96", "features", "predictions", "metrics"],

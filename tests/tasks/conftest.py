@@ -70,6 +70,16 @@ RNN = RnnTraining(
 )
 FEATURES_RUN = FeaturesSettings(batch_size=64, device="cpu", num_threads=1)
 PREDICT_RUN = PredictSettings(device="cpu")
+EVALUATE = EvaluateSettings(
+    protocol="plain",
+    gold=("none",),
+    delay=0.0,
+    chain=(),
+    scored_on=("dev", "test"),
+    declares_overlap=True,
+    replicates=200,
+)
+"""Every rater apart, nothing fitted, dev scored although the epoch was selected there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +271,7 @@ def trained_corpus(untrained_corpus: Corpus, tmp_path_factory: pytest.TempPathFa
     for card in (cnn, rnn):
         predict(store, recordings, card, PREDICT_RUN)
     corpus = Corpus(store, recordings, untrained_corpus.fakes, [cnn, rnn])
-    evaluate(store, recordings, corpus.model_ids, "valence", EvaluateSettings())
+    evaluate(store, recordings, corpus.model_ids, "valence", EVALUATE)
     return corpus
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from schemas.settings import EvaluateSettings, Settings
+from schemas.settings import Settings
 from tasks.evaluation.plan import pending as pending_metrics
 from tasks.faces.plan import pending as pending_faces
 from tasks.features.plan import pending as pending_features
 from tasks.prediction.plan import pending as pending_predictions
 from tasks.training.plan import current_model
 
-from .conftest import CNN, FACES, FEATURES_RUN, PREDICT_RUN, RNN, Corpus, write_ratings
+from .conftest import CNN, EVALUATE, FACES, FEATURES_RUN, PREDICT_RUN, RNN, Corpus, write_ratings
 
 ALL: dict[str, Settings] = {
     "faces": FACES,
@@ -22,7 +22,7 @@ ALL: dict[str, Settings] = {
     "rnn": RNN,
     "features": FEATURES_RUN,
     "predict": PREDICT_RUN,
-    "evaluate": EvaluateSettings(),
+    "evaluate": EVALUATE,
 }
 
 

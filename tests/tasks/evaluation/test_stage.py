@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from models.metrics import METRICS
 from schemas.errors import UnusableInputError
-from schemas.settings import EvaluateSettings
 from schemas.tables import RATINGS
 from tasks.evaluation.plan import TRAINING_MEAN, TRAINING_MEAN_CURVE, TRIVIAL, evaluation_key, metrics_path, pending
 from tasks.evaluation.protocol import describe
@@ -20,9 +20,9 @@ from tasks.store.cards import CARD_FILE
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, write_part
 
-from ..conftest import PREDICT_RUN, Corpus, CorpusMaker, Fake, write_ratings
+from ..conftest import EVALUATE, PREDICT_RUN, Corpus, CorpusMaker, Fake, write_ratings
 
-SETTINGS = EvaluateSettings()
+SETTINGS = EVALUATE
 PARTITIONS = {"dev": ("B1", "B2"), "test": ("C1",)}
 
 Pairs = list[tuple[float, float]]
@@ -78,6 +78,8 @@ def lin(pairs: Pairs) -> dict[str, float | None]:
     constant = len({x for x, _ in pairs}) == 1 or len({y for _, y in pairs}) == 1
     return {
         "rmse": math.sqrt(math.fsum((x - y) ** 2 for x, y in pairs) / n),
+        "mae": math.fsum(abs(x - y) for x, y in pairs) / n,
+        "sagr": sum((x > 0) - (x < 0) == (y > 0) - (y < 0) for x, y in pairs) / n,
         "cc": None if constant else cov / math.sqrt(vx * vy),
         "ccc": 0.0 if constant else 2 * cov / (vx + vy + (mx - my) ** 2),
     }
@@ -103,16 +105,28 @@ def expected_rows(
             total = sum(map(len, parts))
             for metric, value in lin([pair for part in parts for pair in part]).items():
                 yield (partition, "concatenated", None, rater, metric), (value, total)
-            for metric in ("rmse", "cc", "ccc"):
+            for metric in METRICS:
                 known = [v for v in (lin(part)[metric] for part in parts) if v is not None]
                 yield (
                     (partition, "per_recording", None, rater, metric),
                     (sum(known) / len(known) if known else None, total),
                 )
+        for pooling in ("concatenated", "per_recording"):
+            for metric in METRICS:
+                values = []
+                for parts in by_rater.values():
+                    joined = [[pair for part in parts for pair in part]] if pooling == "concatenated" else parts
+                    known = [v for v in (lin(part)[metric] for part in joined) if v is not None]
+                    values += [sum(known) / len(known)] if known else []
+                n = sum(len(part) for parts in by_rater.values() for part in parts)
+                yield (
+                    (partition, pooling, None, "mean over raters", metric),
+                    (sum(values) / len(values) if values else None, n),
+                )
 
 
 def assert_metrics(corpus: Corpus, model_id: str, delay: float = 0.0) -> None:
-    table = pl.read_parquet(metrics_path(corpus.store, model_id))
+    table = pl.read_parquet(metrics_path(corpus.store, model_id, "plain"))
     columns = ("partition", "pooling", "recording_id", "rater", "metric")
     found = {tuple(row[c] for c in columns): (row["value"], row["n"]) for row in table.iter_rows(named=True)}
     assert len(found) == len(table)
@@ -123,7 +137,7 @@ def assert_metrics(corpus: Corpus, model_id: str, delay: float = 0.0) -> None:
         assert n == count, (model_id, at)
         assert value == (None if wanted is None else pytest.approx(wanted, rel=1e-9, abs=1e-12)), (model_id, at)
     assert set(table["model_id"]) == {model_id}
-    assert set(table["protocol"]) == {"per-rater"}
+    assert set(table["protocol"]) == {"plain"}
 
 
 def test_every_metric_is_that_of_the_parquet(trained_corpus: Corpus) -> None:
@@ -132,11 +146,11 @@ def test_every_metric_is_that_of_the_parquet(trained_corpus: Corpus) -> None:
 
 
 def test_a_constant_is_no_model(trained_corpus: Corpus) -> None:
-    table = pl.read_parquet(metrics_path(trained_corpus.store, TRAINING_MEAN))
+    table = pl.read_parquet(metrics_path(trained_corpus.store, TRAINING_MEAN, "plain"))
     assert set(table.filter(pl.col("metric") == "ccc")["value"]) == {0.0}
-    assert table.filter(pl.col("metric") == "cc")["value"].null_count() == len(table) // 3
+    assert table.filter(pl.col("metric") == "cc")["value"].null_count() == len(table) // 5
     assert table["degenerate"].all()
-    model = pl.read_parquet(metrics_path(trained_corpus.store, trained_corpus.cnn.model_id))
+    model = pl.read_parquet(metrics_path(trained_corpus.store, trained_corpus.cnn.model_id, "plain"))
     assert not model["degenerate"].any()
 
 
@@ -148,7 +162,7 @@ def test_frames_without_a_prediction_are_left_out(full_corpus: Corpus) -> None:
     assert evaluate(full_corpus.store, full_corpus.recordings, full_corpus.model_ids, "valence", SETTINGS) == ids
     for model_id in ids:
         assert_metrics(full_corpus, model_id)
-    table = pl.read_parquet(metrics_path(full_corpus.store, ids[0])).filter(pl.col("recording_id") == "C1")
+    table = pl.read_parquet(metrics_path(full_corpus.store, ids[0], "plain")).filter(pl.col("recording_id") == "C1")
     assert set(table["n"]) == {100}
 
 
@@ -158,10 +172,13 @@ def test_a_delayed_model_is_scored_later(full_corpus: Corpus) -> None:
     settings = {**card.settings, "label_delay_seconds": 0.4}
     path = full_corpus.store.model(card.model_id) / CARD_FILE
     path.write_text(card.model_copy(update={"settings": settings}).model_dump_json(), encoding="utf-8")
-    metrics_path(full_corpus.store, card.model_id).unlink()
-    evaluate(full_corpus.store, full_corpus.recordings, [card.model_id], "valence", SETTINGS)
+    metrics_path(full_corpus.store, card.model_id, "plain").unlink()
+    with pytest.raises(UnusableInputError, match=r"trained with a rater delay of 0\.4 s, and protocol plain says 0 s"):
+        evaluate(full_corpus.store, full_corpus.recordings, [card.model_id], "valence", SETTINGS)
+    later = SETTINGS.model_copy(update={"delay": 0.4})
+    evaluate(full_corpus.store, full_corpus.recordings, [card.model_id], "valence", later)
     assert_metrics(full_corpus, card.model_id, delay=0.4)
-    table = pl.read_parquet(metrics_path(full_corpus.store, card.model_id))
+    table = pl.read_parquet(metrics_path(full_corpus.store, card.model_id, "plain"))
     assert set(table.filter(pl.col("recording_id") == "C1")["n"]) == {121}  # 131 labels, less the first .4 s
 
 
@@ -174,10 +191,15 @@ def test_two_equal_constant_series_are_null_and_flagged(make_corpus: CorpusMaker
         path = made.store.ratings(name)
         table = pl.read_parquet(path).with_columns(value=pl.lit(0.25))
         write_part(path, table.to_arrow().cast(RATINGS), Provenance(stage="ratings", stage_key="constant"))
-    evaluate(made.store, made.recordings, [TRAINING_MEAN], "valence", EvaluateSettings(scored_on=("dev",)))
-    table = pl.read_parquet(metrics_path(made.store, TRAINING_MEAN))
-    assert set(table.filter(pl.col("metric") == "rmse")["value"]) == {0.0}
-    assert table.filter(pl.col("metric") != "rmse")["value"].is_null().all()
+    evaluate(
+        made.store, made.recordings, [TRAINING_MEAN], "valence", SETTINGS.model_copy(update={"scored_on": ("dev",)})
+    )
+    table = pl.read_parquet(metrics_path(made.store, TRAINING_MEAN, "plain"))
+    assert set(table.filter(pl.col("metric").is_in(["rmse", "mae"]))["value"]) == {0.0}
+    assert table.filter(pl.col("metric").is_in(["cc", "ccc"]))["value"].is_null().all()
+    assert set(table.filter(pl.col("metric") == "sagr")["value"]) == {1.0}
+    said = table.filter(pl.col("recording_id") == "B1")["reason"]
+    assert said.str.contains("prediction and rater .* are the same constant in B1").all()
     assert table["degenerate"].all()
 
 
@@ -201,7 +223,7 @@ def test_only_stale_metrics_are_written(full_corpus: Corpus) -> None:
 def test_nothing_to_score_is_named(corpus: Corpus) -> None:
     with pytest.raises(UnusableInputError, match=r"nobody-12345678: nothing to score.*dev, test"):
         evaluate(corpus.store, corpus.recordings, ["nobody-12345678"], "valence", SETTINGS)
-    assert not metrics_path(corpus.store, "nobody-12345678").exists()
+    assert not metrics_path(corpus.store, "nobody-12345678", "plain").exists()
 
 
 def test_the_protocol_says_what_was_selected_on(trained_corpus: Corpus) -> None:

@@ -122,9 +122,10 @@ def test_manifest(tmp_path: Path) -> None:
     listing = listed(corpus)
     first, second, _ = listing.recordings
     assert (first.recording_id, first.recording_id_original, first.line) == ("take-1", "take 1", 2)
-    assert (first.video, first.audio, first.ratings) == (corpus / "a.mp4", corpus / "a.csv", corpus / "a.csv")
+    assert (first.video, first.audio) == (corpus / "a.mp4", corpus / "a.csv")
+    assert [file.path for file in first.ratings] == [corpus / "a.csv"]
     assert (first.partition, first.scale, first.subject_id) == ("train", (1, 9), "Anna")
-    assert (second.partition, second.ratings, second.audio, second.line) == (None, None, None, 4)
+    assert (second.partition, second.ratings, second.audio, second.line) == (None, (), None, 4)
     assert [(one.recording_id, one.severity, one.line) for one in listing.problems] == [("C3", "warning", 5)]
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from schemas.errors import Problem
 from schemas.tables import RATINGS
-from tasks.ingest.ratings import MAX_PROBLEMS, RatingTraces, read_traces
+from tasks.ingest.corpus import RatingsFile
+from tasks.ingest.ratings import MAX_PROBLEMS, RatingTraces, read_ratings
 
 Row = tuple[str, float, float | None, float | None, bool]
 
@@ -18,7 +21,7 @@ Row = tuple[str, float, float | None, float | None, bool]
 def naive_rows(path: Path, low: float, high: float) -> list[Row]:
     """Oracle: rows (rater, time, value, original, is_imputed), cell by cell in plain Python."""
     lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    delimiter = ";" if ";" in lines[0] else ","
+    delimiter = next(mark for mark in ";\t," if mark in lines[0])
     raters = [name.strip() for name in lines[0].split(delimiter)[1:]]
     rows: list[Row] = []
     for column, rater in enumerate(raters, start=1):
@@ -40,8 +43,16 @@ def naive_rows(path: Path, low: float, high: float) -> list[Row]:
     return rows
 
 
-def read(path: Path, low: float = -1, high: float = 1) -> RatingTraces:
-    traces, problems = read_traces(path, scale=(low, high), recording_id="P1")
+def read_traces(
+    path: Path, *, scale: tuple[float, float], recording_id: str, **options: Any
+) -> tuple[RatingTraces | None, list[Problem]]:
+    file = RatingsFile(path=path, dimensions=("valence",), **options)
+    found, problems = read_ratings(file, scale=scale, recording_id=recording_id)
+    return found.get("valence"), problems
+
+
+def read(path: Path, low: float = -1, high: float = 1, **options: Any) -> RatingTraces:
+    traces, problems = read_traces(path, scale=(low, high), recording_id="P1", **options)
     assert problems == []
     assert traces is not None
     return traces
@@ -60,12 +71,12 @@ def assert_as_naive(path: Path, low: float, high: float) -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 1), (1, 9), (0, 100)])
-@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("raters", [1, 6, 32])
 def test_like_the_naive_parser(tmp_path: Path, low: float, high: float, delimiter: str, raters: int) -> None:
     rng = np.random.default_rng(raters)
     values = rng.uniform(low, high, (200, raters))
-    times = np.cumsum(rng.uniform(0.01, 0.2, 200))
+    times = np.cumsum(rng.uniform(0.09, 0.11, 200))
     missing = rng.random((200, raters)) < 0.2
     missing[: rng.integers(0, 20), :] = True
     missing[180:, raters // 2] = True

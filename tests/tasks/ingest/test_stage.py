@@ -18,8 +18,9 @@ from schemas.errors import CorpusError, StoreError
 from schemas.settings import IngestSettings
 from schemas.tables import AUDIO, INDEX, RATINGS, RECORDINGS
 from tasks.ingest import plan as planning
+from tasks.ingest.corpus import RatingsFile
 from tasks.ingest.plan import plan_ingest
-from tasks.ingest.ratings import read_traces
+from tasks.ingest.ratings import read_ratings
 from tasks.ingest.recordings import ratings_key, read_ratings_wide, read_recordings, recording_key
 from tasks.ingest.stage import IngestSummary, ingest_corpus
 from tasks.store.failures import read_failures
@@ -88,8 +89,9 @@ def test_ratings_come_back_wide(recola: Recola, store: Store) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
     ingest(corpus, store)
     wide = read_ratings_wide(store, "P16", "valence")
-    traces, _ = read_traces(path, scale=(-1, 1), recording_id="P16")
-    assert traces is not None
+    traces = read_ratings(RatingsFile(path=path, dimensions=("valence",)), scale=(-1, 1), recording_id="P16")[0][
+        "valence"
+    ]
     assert wide.raters == ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3")
     np.testing.assert_array_equal(wide.times, traces.time_seconds)
     np.testing.assert_array_equal(wide.values, traces.original)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,9 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.delay import DELAYS as DELAY_STEPS
+from schemas.cards import EpochRecord, ModelCard
 from schemas.errors import ProbeError
-from schemas.tables import INDEX, METRICS, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
+from schemas.tables import DELAYS, INDEX, METRICS, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
+from tasks.agreement.stage import measure_agreement
+from tasks.evaluation.plan import metrics_path
+from tasks.ingest.recordings import read_recordings
 from tasks.report.stage import ReportRow
+from tasks.report.summary import METRIC_NAMES
 from tasks.store.failures import record_failure
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, write_part
@@ -27,10 +32,12 @@ ROWS = (
     ReportRow("khorrami-cnn-5e6f7a8b", "Single-frame CNN", "single-frame"),
     ReportRow("trivial-mean", "Training mean of the rater", "trivial"),
     ReportRow("trivial-curve", "Training mean curve over time", "trivial"),
+    ReportRow("human-one", "human: one other rater", "human"),
+    ReportRow("human-rest", "human: mean of the others", "human"),
     ReportRow("hidden-valence", "Hidden valence", "ceiling"),
     ReportRow("khorrami-rnn-swapped-9c0d1e2f", "Ratings swapped", "control"),
 )
-_QUALITY = {"model": 0.55, "single-frame": 0.4, "trivial": 0.08, "ceiling": 0.86, "control": 0.02}
+_QUALITY = {"model": 0.55, "single-frame": 0.4, "trivial": 0.08, "human": 0.47, "ceiling": 0.86, "control": 0.02}
 
 
 @dataclass
@@ -64,9 +71,11 @@ def build_store(
     rate: float = 25.0,
     partitions: tuple[str, ...] = ("test", "dev"),
     pooled_means: bool = True,
+    raters_measured: bool = True,
 ) -> FakeStore:
     """A store with `num_recordings` recordings; the last has no frames table, the first loses its face twice.
 
+    `raters_measured`: write agreement and delays.
     `pooled_means`: write the mean over recordings beside the per-recording values, as an evaluation may.
     """
     rng = np.random.default_rng(7)
@@ -86,7 +95,10 @@ def build_store(
     for row in ROWS:
         _write_metrics(fake, row, names, partitions, rng, pooled_means=pooled_means)
     for row in ROWS[:2]:
-        _write_card(fake.store, row, raters)
+        _write_card(fake.store, row, fake)
+    if raters_measured:
+        measure_agreement(fake.store, read_recordings(fake.store), "valence")
+        _write_delays(fake)
     record_failure(fake.store, "faces", names[-1], ProbeError(HOSTILE), f"videos/{names[-1]}.mp4")
     return fake
 
@@ -188,23 +200,23 @@ def _write_metrics(
     rows = []
     for turn, partition in enumerate(partitions):
         mine = [name for at, name in enumerate(names) if at * len(partitions) // len(names) == turn]
-        for metric in ("rmse", "cc", "ccc"):
+        for metric in METRIC_NAMES:
             for rater in fake.raters:
                 for pooling, recording, value in _values(row, metric, mine, rng, pooled_means=pooled_means):
                     fake.metrics[row.model_id, partition, pooling, metric, recording, rater] = value
                     rows.append(_metric(row, partition, pooling, recording, rater, metric, value))
-    _write(fake.store.metrics / row.model_id / "metrics.parquet", rows, METRICS, "evaluate")
+    _write(metrics_path(fake.store, row.model_id, "per-rater"), rows, METRICS, "evaluate")
 
 
 def _values(
     row: ReportRow, metric: str, names: list[str], rng: np.random.Generator, *, pooled_means: bool
 ) -> Iterator[tuple[str, str | None, float | None]]:
     """(pooling, recording, value): a constant predictor's CC is degenerate, as is one recording's for the curve."""
-    centre = _QUALITY[row.role] if metric != "rmse" else 0.3 - 0.25 * _QUALITY[row.role]
+    centre = _QUALITY[row.role] if metric not in ("rmse", "mae") else 0.3 - 0.25 * _QUALITY[row.role]
     single: list[float | None] = []
     for turn, name in enumerate(names):
         value: float | None = float(np.round(centre + rng.normal(0, 0.04), 6))
-        if row.model_id == "trivial-mean" and metric != "rmse":
+        if row.model_id == "trivial-mean" and metric in ("cc", "ccc"):
             value = None if metric == "cc" else 0.0
         if row.model_id == "trivial-curve" and metric == "cc" and turn == 0:
             value = None
@@ -213,7 +225,7 @@ def _values(
     defined = [value for value in single if value is not None]
     if pooled_means:
         yield "per_recording", None, float(np.mean(defined)) if defined else None
-    flat = row.model_id == "trivial-mean" and metric != "rmse"
+    flat = row.model_id == "trivial-mean" and metric in ("cc", "ccc")
     whole = (None if metric == "cc" else 0.0) if flat else float(np.round(centre + rng.normal(0, 0.04), 6))
     yield "concatenated", None, whole
 
@@ -231,25 +243,66 @@ def _metric(
         "rater": rater,
         "metric": metric,
         "value": value,
+        "ci_low": None if value is None or recording is not None else value - 0.06,
+        "ci_high": None if value is None or recording is not None else value + 0.05,
         "n": 250,
         "degenerate": value is None,
+        "target": "rater",
     }
 
 
-def _write_card(store: Store, row: ReportRow, raters: tuple[str, ...]) -> None:
-    card = {
-        "name": row.model_id.rpartition("-")[0],
-        "stage_key": "0123456789abcdef",
-        "weights_sha256": row.model_id.rpartition("-")[2] * 8,
-        "raters": list(raters),
-        "best_epoch": 9,
-        "history": [{"epoch": epoch, "ccc": 0.1} for epoch in range(12)],
-        "settings": {"seed": 0, "learning_rate": 1e-2, "network": {"window": 100, "hidden_sizes": [100]}},
-        "data": {"train": "P1, P2", "dev": "P3"},
-        "provenance": {"code_version": "0.1.0", "torch": "2.11.0"},
-    }
+def _write_card(store: Store, row: ReportRow, fake: FakeStore) -> None:
+    history = tuple(
+        EpochRecord(epoch=epoch, train_loss=0.1 / (epoch + 1), dev_ccc=0.3 - 0.002 * (epoch - 9) ** 2, seconds=1.0)
+        for epoch in range(12)
+    )
+    card = ModelCard(
+        model_id=row.model_id,
+        name=row.model_id.rpartition("-")[0],
+        input="features" if row.role == "model" else "chips",
+        stage_key="0123456789abcdef",
+        weights_sha256=row.model_id.rpartition("-")[2] * 8,
+        num_parameters=1000,
+        dimension="valence",
+        raters=fake.raters,
+        features_model_id=fake.rows[1].model_id if row.role == "model" else None,
+        is_control=False,
+        train_recordings=("P1", "P2"),
+        dev_recordings=("P3",),
+        selected_on="dev",
+        best_epoch=9,
+        dev_ccc=0.3,
+        history=history,
+        settings={
+            "seed": 0,
+            "learning_rate": 1e-2,
+            "label_delay_seconds": 0.0,
+            "network": {"window": 100, "hidden_sizes": [100]},
+        },
+        code_version="0.1.0",
+        torch_version="2.11.0",
+        device="cpu",
+        provenance={"code_version": "0.1.0", "torch": "2.11.0"},
+    )
     store.model(row.model_id).mkdir(parents=True)
-    (store.model(row.model_id) / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    (store.model(row.model_id) / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
+
+
+def _write_delays(fake: FakeStore) -> None:
+    rows = [
+        {
+            "dimension": "valence",
+            "features_model_id": fake.rows[1].model_id,
+            "rater": rater,
+            "delay_seconds": delay,
+            "ccc": 0.4 - 0.02 * (delay - 0.4 * turn) ** 2,
+            "n": 500,
+            "is_best": delay == round(0.4 * (turn % 25), 1),
+        }
+        for turn, rater in enumerate(fake.raters)
+        for delay in DELAY_STEPS
+    ]
+    _write(fake.store.delay(fake.rows[1].model_id, "valence"), rows, DELAYS, "delay")
 
 
 def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema, stage: str) -> None:

@@ -197,7 +197,9 @@ def test_words_of_gaps() -> None:
 
 
 def report(fake: FakeStore) -> tuple[str, str]:
-    files = write_report(fake.store, rows=fake.rows, title="t", protocol="per-rater", corpus_note="Synthetic.")
+    files = write_report(
+        fake.store, rows=fake.rows, title="t", protocol="per-rater", protocol_name="per-rater", corpus_note="Synthetic."
+    )
     return files.html.read_text(encoding="utf-8"), files.markdown.read_text(encoding="utf-8")
 
 

@@ -1,58 +1,30 @@
-"""Thinning, gaps, axes and path data against naive versions."""
+"""Gaps, axes, path data and bars against naive versions."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tasks.ingest.recordings import read_recordings
-from tasks.report.drawing import HEIGHT, WIDTH, bar_chart, gap_path, mean_chart, nice_ticks, rater_charts, time_ticks
-from tasks.report.quality import face_gaps, read_quality
+from tasks.report.drawing import (
+    HEIGHT,
+    WIDTH,
+    bar_chart,
+    density_paths,
+    gap_path,
+    glance_chart,
+    line_chart,
+    nice_ticks,
+    path,
+    time_ticks,
+)
+from tasks.report.quality import face_gaps
+from tasks.report.scatter import Scatter
 from tasks.report.summary import score_table
-from tasks.report.traces import MAX_POINTS, MAX_POINTS_SMALL, Trace, bin_means, read_trace, to_line, value_range
 
-from .conftest import ROWS, Build, FakeStore
-
-
-def trace_of(fake: FakeStore, turn: int = 0) -> Trace:
-    quality = read_quality(fake.store, read_recordings(fake.store)[turn])
-    return read_trace(
-        fake.store,
-        quality,
-        raters=fake.raters,
-        model_id=ROWS[0].model_id,
-        single_frame_id=ROWS[1].model_id,
-        dimension="valence",
-        ccc={},
-    )
-
-
-def test_bin_means_equal_a_loop() -> None:
-    rng = np.random.default_rng(0)
-    times, values = np.sort(rng.uniform(0, 20, 300)), rng.normal(size=300)
-    means = bin_means(times, values, duration=20.0, num_bins=50)
-    for number in range(50):
-        inside = values[(times >= number * 0.4) & (times < (number + 1) * 0.4)]
-        if len(inside):
-            assert means[number] == pytest.approx(inside.mean(), abs=1e-12)
-        else:
-            assert np.isnan(means[number])
-
-
-def test_a_time_past_the_end_falls_in_the_last_bin() -> None:
-    means = bin_means(np.array([0.0, 10.0]), np.array([1.0, 3.0]), duration=10.0, num_bins=2)
-    assert means.tolist() == [1.0, 3.0]
-
-
-def test_a_line_breaks_at_two_empty_bins_not_at_one() -> None:
-    nan = float("nan")
-    pieces = to_line(np.array([1.0, nan, 2.0, nan, nan, 3.0, nan]), 7.0)
-    assert [piece.tolist() for piece in pieces] == [[[0.5, 1.0], [2.5, 2.0]], [[5.5, 3.0]]]
-    assert to_line(np.array([nan, nan]), 2.0) == ()
-    assert to_line(None, 2.0) == ()
+from .conftest import ROWS, Build
+from .test_traces import trace_of
 
 
 def test_face_gaps_equal_a_loop() -> None:
@@ -71,51 +43,40 @@ def test_face_gaps_equal_a_loop() -> None:
         assert list(face_gaps(times, valid, duration_seconds=100.0)) == expected
 
 
-def test_traces_are_thinned_and_keep_their_mean(build: Build) -> None:
-    fake = build(num_frames=5000)
-    trace = trace_of(fake)
-    assert len(trace.raters) == 6
-    for line in (*trace.raters, trace.mean.rating, trace.mean.prediction, trace.mean.single_frame):
-        assert sum(len(piece) for piece in line) <= MAX_POINTS
-    for panel in trace.panels:
-        assert 200 < sum(len(piece) for piece in panel.prediction) <= MAX_POINTS_SMALL
-    stacked = np.mean([np.concatenate(line)[:, 1] for line in trace.raters], axis=0)
-    np.testing.assert_allclose(np.concatenate(trace.mean.rating)[:, 1], stacked, atol=1e-12)
-    low, high = value_range([trace])
-    assert low < stacked.min() < stacked.max() < high
+def test_path_data_lands_on_the_points() -> None:
+    rng = np.random.default_rng(3)
+    points = [(float(x), float(y)) for x, y in zip(np.linspace(0, 9, 40), rng.uniform(-1, 1, 40), strict=True)]
+    wanted = [((x / 9) * WIDTH, (1 - y) / 2 * HEIGHT) for x, y in points]
+    np.testing.assert_allclose(_points(path(points, (0.0, 9.0), (-1.0, 1.0))), wanted, atol=0.5 + 1e-9)
+    broken = [*points[:5], (4.0, float("nan")), *points[6:]]
+    assert path(broken, (0.0, 9.0), (-1.0, 1.0)).count("M") == 2
+    assert path([], (0.0, 9.0), (-1.0, 1.0)) == ""
 
 
-def test_a_recording_that_states_no_duration_is_drawn_as_far_as_it_goes(build: Build) -> None:
-    fake = build()
-    quality = read_quality(fake.store, replace(read_recordings(fake.store)[0], duration_seconds=0.0))
-    trace = read_trace(
-        fake.store,
-        quality,
-        raters=fake.raters,
-        model_id=ROWS[0].model_id,
-        single_frame_id=None,
-        dimension="valence",
-        ccc={},
+def test_a_thumbnail_has_band_rating_and_prediction(build: Build) -> None:
+    chart = glance_chart(trace_of(build()), (-1.0, 1.0))
+    assert [curve.kind for curve in chart.curves] == ["band", "rating", "prediction"]
+    assert chart.curves[0].path.endswith("z")
+    assert chart.gaps.startswith("M")
+    assert "P13" in chart.alt
+
+
+def test_a_line_chart_marks_its_place() -> None:
+    chart = line_chart(
+        "t", [("prediction", [(0.0, 0.0), (10.0, 1.0)])], x_range=(0, 10), y_range=(0, 1), alt="a", mark=4.0
     )
-    assert trace.duration_seconds == pytest.approx(249 / 25)
-    assert mean_chart(trace, value_range([trace])).gaps.startswith("M")
-    assert gap_path([(0.0, 0.0)], 0.0) == f"M0.0 0H2.0V{HEIGHT}H0.0z"
+    assert [curve.path for curve in chart.curves] == ["M400 0V240", "M0 240l1000-240"]
 
 
-def test_path_data_lands_on_the_points(build: Build) -> None:
-    trace = trace_of(build())
-    chart = mean_chart(trace, (-1.0, 1.0))
-    assert [curve.kind for curve in chart.curves] == ["rater"] * 6 + ["single", "rating", "prediction"]
-    points = np.concatenate(trace.mean.prediction)
-    wanted = np.column_stack((points[:, 0] / trace.duration_seconds * WIDTH, (1 - points[:, 1]) / 2 * HEIGHT))
-    np.testing.assert_allclose(_points(chart.curves[-1].path), wanted, atol=0.5 + 1e-9)
-    assert len(rater_charts(trace, (-1.0, 1.0))) == 6
+def test_density_is_drawn_cell_by_cell() -> None:
+    scatter = Scatter("A", -1.0, 1.0, ((0, 2, 2), (1, 0, 0), (0, 0, 5)), 9, 0)
+    assert density_paths(scatter) == [(1, "M0 1h1v1h-1z"), (2, "M1 2h2v1h-2z"), (5, "M2 0h1v1h-1z")]
 
 
-def _points(path: str) -> list[tuple[int, int]]:
+def _points(drawn: str) -> list[tuple[int, int]]:
     """The points of `Mx yl dx dy ...`, read by SVG's own rules."""
     found = []
-    for piece in path.split("M")[1:]:
+    for piece in drawn.split("M")[1:]:
         start, _, rest = piece.partition("l")
         x, y = (int(text) for text in start.split())
         found.append((x, y))
@@ -141,14 +102,24 @@ def test_ticks_are_round() -> None:
 
 def test_bars_are_as_long_as_their_scores(build: Build) -> None:
     fake = build()
-    table = score_table(fake.store, fake.rows, partition="test", pooling="concatenated", metric="ccc")
+    table = score_table(
+        fake.store, fake.rows, partition="test", pooling="concatenated", metric="ccc", protocol="per-rater"
+    )
     chart = bar_chart(table)
     assert [group.name for group in chart.groups] == ["mean over raters", *fake.raters]
+    rows = [row for row in table.rows if row.role != "human"]
     last = chart.ticks[-1]
     unit = (last.percent - chart.zero) / float(last.label)
     for column, group in enumerate(chart.groups[1:]):
-        for row, bar in zip(table.rows, group.bars, strict=True):
+        for row, bar in zip(rows, group.bars, strict=True):
             value = row.values[column] or 0.0
             assert bar.width == pytest.approx(abs(value) * unit, abs=0.03)
             assert bar.left == pytest.approx(chart.zero + min(value, 0.0) * unit, abs=0.03)
-    assert len({(key.colour, key.hollow) for key in chart.keys}) == len(ROWS)
+            score = row.scores[column]
+            assert score.low is not None
+            assert bar.low == pytest.approx(chart.zero + score.low * unit, abs=0.03)
+        people = [row.values[column] for row in table.rows if row.role == "human"]
+        assert [line.percent for line in group.humans] == [
+            pytest.approx(chart.zero + (value or 0.0) * unit, abs=0.03) for value in people
+        ]
+    assert len({(key.colour, key.hollow) for key in chart.keys}) == len(rows) == len(ROWS) - 2

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from schemas.errors import StoreError
+from tasks.agreement.told import read_agreement
 from tasks.report.stage import ReportFiles, ReportRow, write_report
 from tasks.store.failures import clear_failure
 
@@ -61,19 +64,25 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" in self._open:
+        if {"style", "script"} & set(self._open):
             return
         self.text += data
         if "caption" in self._open:
             self.tables[-1].caption += data
-        elif {"td", "th"} & set(self._open) and "sup" not in self._open:
+        elif {"td", "th"} & set(self._open) and not {"sup", "small"} & set(self._open):
             self.tables[-1].rows[-1][-1] += data
 
 
 def report(fake: FakeStore, **options: str) -> ReportFiles:
     note = options.pop("corpus_note", SYNTHETIC)
     return write_report(
-        fake.store, rows=fake.rows, title="Valence <by rater>", protocol=PROTOCOL, corpus_note=note, notes=["My note."]
+        fake.store,
+        rows=fake.rows,
+        title="Valence <by rater>",
+        protocol=PROTOCOL,
+        protocol_name="per-rater",
+        corpus_note=note,
+        notes=["My note."],
     )
 
 
@@ -109,7 +118,7 @@ def to_number(text: str) -> float | None:
 
 def test_numbers_are_the_metrics(written: Written) -> None:
     fake, tables = written.fake, score_tables(written.page)
-    assert len(tables) == 2 * 2 * 3  # partitions, poolings, metrics
+    assert len(tables) == 2 * 2 * 5  # partitions, poolings, metrics
     for table in tables:
         metric = str(table.attributes["data-metric"])
         partition = "test" if "Test partition" in table.caption else "dev"
@@ -126,11 +135,13 @@ def test_numbers_are_the_metrics(written: Written) -> None:
 
 
 def test_markdown_has_the_same_numbers(written: Written) -> None:
-    from_html = [[cells[1:] for cells in table.rows[1:]] for table in score_tables(written.page)]
+    from_html = [
+        [[cell.strip() for cell in cells[1:]] for cells in table.rows[1:]] for table in score_tables(written.page)
+    ]
     # One table after the other in both: the first partition's stand in the same order as the folded ones.
     blocks, found = written.markdown.split("\n\n"), []
     for block in blocks:
-        if re.match(r"\| (CCC|CC|RMSE) \|", block):
+        if re.match(r"\| (CCC|CC|RMSE|MAE|SAGR) \|", block):
             lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in block.splitlines()]
             assert len({len(cells) for cells in lines}) == 1
             found.append([[re.sub(r"[†\\*]", "", cell) for cell in cells[1:]] for cells in lines[2:]])
@@ -144,12 +155,14 @@ def test_no_score_without_protocol_partition_pooling_and_what_the_corpus_is(writ
         assert re.search(
             r"(Test|Dev) partition, (2 recordings concatenated|per recording: mean over 2 recordings)\.", table.caption
         )
-    assert all("Synthetic corpus." in table.caption for table in page.tables)
+    unmarked = [table.caption for table in page.tables if "Synthetic corpus." not in table.caption]
+    assert all("published" in caption or caption == "CCC by rater." for caption in unmarked)
+    assert len(unmarked) == 6  # tables of papers, of which nothing was measured here
     assert SYNTHETIC in page.text
     assert "of a synthetic corpus, CNN + RNN reaches a mean CCC" in page.text
     blocks = written.markdown.split("\n\n")
     for before, block in itertools.pairwise(blocks):
-        if re.match(r"\| (CCC|CC|RMSE) \|", block):
+        if re.match(r"\| (CCC|CC|RMSE|MAE|SAGR) \|", block):
             assert "Protocol: per-rater" in before
             assert "Synthetic corpus." in before
 
@@ -162,9 +175,13 @@ def test_a_corpus_that_is_not_synthetic_is_not_called_so(build: Build) -> None:
 
 def test_nothing_is_fetched(written: Written) -> None:
     words = re.sub(r'"data:image/webp;base64,[A-Za-z0-9+/=]+"', '""', written.html)
-    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|//\w|url\(|@import", words)
+    words = re.sub(r'<script type="text/plain" class="packed">[A-Za-z0-9+/=]+</script>', "", words)
+    script = words.index("<script>")
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|url\((?!#inside)|@import", words)
+    assert not re.search(r"//\w", words[:script])
+    assert not re.search(r"fetch\(|XMLHttpRequest|WebSocket|import\(|\.src\b|eval\(|innerHTML", words[script:])
     for tag, attributes in written.page.tags:
-        assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
+        assert tag not in {"link", "iframe", "object", "embed", "base", "form"}
         assert str(attributes.get("href", "#")).startswith("#")
         assert str(attributes.get("src", "data:")).startswith("data:")
         assert not any(name.startswith("on") for name in attributes)
@@ -173,8 +190,22 @@ def test_nothing_is_fetched(written: Written) -> None:
     assert all(image.startswith("data:image/png;base64,") for image in images)
 
 
+def test_the_policy_allows_this_script_alone(written: Written) -> None:
+    scripts = [attributes for tag, attributes in written.page.tags if tag == "script"]
+    assert [attributes.get("type") for attributes in scripts] == ["application/json", *["text/plain"] * 4, None]
+    policy = next(
+        str(attributes["content"])
+        for tag, attributes in written.page.tags
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    text = written.html.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none'")
+    assert re.findall(r"script-src ([^;]+)", policy) == [f"'sha256-{digest}'"]
+
+
 def test_what_came_from_outside_is_escaped(written: Written) -> None:
-    assert "<script" not in written.html
+    assert "<script>alert" not in written.html
     assert HOSTILE in written.page.text
     assert "<title>Valence &lt;by rater&gt;</title>" in written.html
     assert "<script" not in written.markdown
@@ -195,7 +226,7 @@ def test_headers_have_scope_and_pictures_have_words(written: Written) -> None:
 
 def test_a_recording_without_frames_is_told_not_hidden(written: Written) -> None:
     page = written.page
-    quality = next(table for table in page.tables if "Share" in table.rows[0])
+    quality = next(table for table in page.tables if {"Share", "Longest gap"} <= set(table.rows[0]))
     by_name = {row[0]: row for row in quality.rows[1:]}
     share, gap = quality.rows[0].index("Share"), quality.rows[0].index("Longest gap")
     assert (by_name["P13"][share], by_name["P13"][gap]) == ("86.0 %", "1.00 s")  # 25 and 10 of 250 frames at 25/s
@@ -245,14 +276,67 @@ def test_many_recordings_stay_small_and_wait_behind_a_fold(build: Build) -> None
     files = report(fake)
     html = files.html.read_text(encoding="utf-8")
     assert "2 more recordings" in html
-    assert html.count('<section class="recording">') == 14
+    assert html.count('class="packed"') == 14
     assert _size(files.html) < 1_500_000
     assert _size(files.markdown) < 1_000_000
 
 
-def test_many_raters_fold_their_panels(build: Build) -> None:
+def test_many_raters_are_drawn_and_agree(build: Build) -> None:
     fake = build(num_recordings=2, raters=tuple(f"R{number}" for number in range(1, 33)))
-    assert html_of(fake).count("<summary>Each of 32 raters</summary>") == 2
+    page = Page(html_of(fake))
+    heat = next(table for table in page.tables if "of each rater with each other" in table.caption)
+    assert (len(heat.rows), len(heat.rows[0])) == (33, 33)
+
+
+def test_what_an_old_store_lacks_is_said_with_its_command(build: Build) -> None:
+    fake = build(raters_measured=False)
+    fake.rows = tuple(row for row in fake.rows if row.role != "human")
+    files = report(fake)
+    html, markdown = files.html.read_text(encoding="utf-8"), files.markdown.read_text(encoding="utf-8")
+    for text in (html, markdown):
+        assert "affectflow agreement --store S --dimension valence" in text
+        assert "affectflow sweep K-table1 --store S" in text
+    assert "No delay was searched in this store." in html
+    assert "No human line" in html
+
+
+def test_agreement_and_delays_are_the_stores_own(written: Written) -> None:
+    told = read_agreement(written.fake.store, "valence")
+    pair = told.rows.filter(
+        (pl.col("statistic") == "ccc") & (pl.col("rater") == "FM1") & (pl.col("other") == "FM2")
+        & (pl.col("pooling") == "concatenated")
+    )["value"][0]  # fmt: skip
+    heat = next(table for table in written.page.tables if "CCC of each rater with each other" in table.caption)
+    row = next(cells for cells in heat.rows if cells[0] == "FM1")
+    assert to_number(row[heat.rows[0].index("FM2")]) == pytest.approx(pair, abs=0.0051)
+    best = next(table for table in written.page.tables if "delay that was chosen" in table.caption)
+    assert [cells[:2] for cells in best.rows[1:]] == [[rater, f"{0.4 * turn:.1f}"] for turn, rater in enumerate(RATERS)]
+
+
+def test_papers_stand_with_protocol_and_contradictions(written: Written) -> None:
+    page = written.page
+    own = next(table for table in page.tables if table.caption.startswith("This report's rows"))
+    first = next(table for table in page.tables if "table 1: networks" in table.caption)
+    assert own.rows[0][-1] == first.rows[0][-1] == "Protocol"
+    assert {cells[-1] for cells in own.rows[1:]} == {"A"}
+    assert {cells[-1] for cells in first.rows[1:]} == {"B"}
+    assert ["CNN+RNN ReLU", "published, dev", "0.107", "0.553", "0.481", "B"] in first.rows
+    for text in (
+        "CNN+D: CCC .363 here and .326",
+        ".0292",
+        "W + 1 frames",
+        "fit neither official one",
+        "(.757 and .805)",
+    ):
+        assert text in page.text
+        assert text in written.markdown.replace("\\", "")
+
+
+def test_headings_never_skip_a_level(written: Written) -> None:
+    levels = [int(tag[1]) for tag, _ in written.page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
 def _size(path: Path) -> int:

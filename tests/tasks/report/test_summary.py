@@ -27,7 +27,7 @@ from .conftest import RATERS, ROWS, Build, FakeStore
 def table_of(
     fake: FakeStore, *, partition: str = "test", pooling: Pooling = "concatenated", metric: Metric = "ccc"
 ) -> ScoreTable:
-    return score_table(fake.store, fake.rows, partition=partition, pooling=pooling, metric=metric)
+    return score_table(fake.store, fake.rows, partition=partition, pooling=pooling, metric=metric, protocol="per-rater")
 
 
 @pytest.mark.parametrize("pooled_means", [True, False])
@@ -77,7 +77,7 @@ def test_recordings_left_out_of_a_mean_are_counted(build: Build) -> None:
 
 def test_a_rater_that_one_row_lacks_is_not_scored(build: Build) -> None:
     fake = build()
-    path = metrics_path(fake.store, ROWS[1].model_id)
+    path = metrics_path(fake.store, ROWS[1].model_id, "per-rater")
     kept = [row for row in read_table(path, METRICS).to_pylist() if row["rater"] != "FF2"]
     write_part(path, pa.Table.from_pylist(kept, schema=METRICS), Provenance(stage="evaluate", stage_key="k"))
     scores = table_of(fake).rows[1].scores
@@ -88,7 +88,7 @@ def test_missing_metrics_name_what_to_run(build: Build) -> None:
     fake = build()
     rows = (*ROWS, ReportRow("khorrami-rnn-ffffffff", "Another", "model"))
     with pytest.raises(StoreError, match=r"khorrami-rnn-ffffffff.*affectflow evaluate --store"):
-        score_table(fake.store, rows, partition="test", pooling="concatenated", metric="ccc")
+        score_table(fake.store, rows, partition="test", pooling="concatenated", metric="ccc", protocol="per-rater")
 
 
 def test_an_unscored_partition_names_the_scored_ones(build: Build) -> None:
@@ -99,26 +99,34 @@ def test_an_unscored_partition_names_the_scored_ones(build: Build) -> None:
 def test_an_unknown_dimension_names_the_known_ones(build: Build) -> None:
     fake = build()
     with pytest.raises(StoreError, match=r"'arousal', found valence"):
-        score_table(fake.store, fake.rows, partition="test", pooling="concatenated", metric="ccc", dimension="arousal")
+        score_table(
+            fake.store,
+            fake.rows,
+            partition="test",
+            pooling="concatenated",
+            metric="ccc",
+            protocol="per-rater",
+            dimension="arousal",
+        )
 
 
 def test_no_rows_is_an_error(build: Build) -> None:
     with pytest.raises(StoreError, match="no rows"):
-        score_table(build().store, (), partition="test", pooling="concatenated", metric="ccc")
+        score_table(build().store, (), partition="test", pooling="concatenated", metric="ccc", protocol="per-rater")
 
 
 def test_two_protocols_are_never_one_table(build: Build) -> None:
     fake = build()
-    path = metrics_path(fake.store, ROWS[1].model_id)
+    path = metrics_path(fake.store, ROWS[1].model_id, "per-rater")
     rows = [{**row, "protocol": "avec2018"} for row in read_table(path, METRICS).to_pylist()]
     write_part(path, pa.Table.from_pylist(rows, schema=METRICS), Provenance(stage="evaluate", stage_key="k"))
-    with pytest.raises(StoreError, match=r"avec2018, per-rater"):
+    with pytest.raises(StoreError, match=r"scores under avec2018, per-rater where per-rater"):
         table_of(fake)
 
 
 def test_a_score_written_twice_is_an_error(build: Build) -> None:
     fake = build()
-    path = metrics_path(fake.store, ROWS[0].model_id)
+    path = metrics_path(fake.store, ROWS[0].model_id, "per-rater")
     rows = read_table(path, METRICS).to_pylist()
     write_part(path, pa.Table.from_pylist(rows * 2, schema=METRICS), Provenance(stage="evaluate", stage_key="k"))
     with pytest.raises(StoreError, match="2 scores where one was expected"):

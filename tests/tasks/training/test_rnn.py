@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from models.windows import hold_last_valid, repeat_ends
 from schemas.cards import ModelCard
+from schemas.loading import load_training
 from schemas.presets import preset_path
-from schemas.settings import RnnTraining, load_training
+from schemas.settings import RnnTraining
 from tasks.prediction.stage import predict
 from tasks.store.cards import WEIGHTS_FILE
 from tasks.store.layout import Store

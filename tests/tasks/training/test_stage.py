@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from models.blocks import FaceNetwork
 from schemas.cards import ModelCard
 from schemas.errors import SettingsError, TrainingError
 from schemas.settings import CnnTraining, RnnTraining
@@ -259,7 +260,9 @@ def test_a_rater_without_values_keeps_the_first_weights(make_corpus: CorpusMaker
     torch.manual_seed(settings.seed)
     from tasks.training.networks import build_cnn
 
-    start = build_cnn(settings, 3).head.weight.detach().clone()
+    network = build_cnn(settings, 3)
+    assert isinstance(network, FaceNetwork)
+    start = network.head.weight.detach().clone()
     card = train_model(made.store, made.recordings, settings)
     head = weights(made.store, card)["head.weight"]
     assert torch.equal(head[1], start[1])

@@ -1,0 +1,95 @@
+"""Commands on networks: training them, and listing them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.shared import JsonOption, StartOption, StoreOption, command, console
+
+
+def train(
+    store: StoreOption,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="TOML of one training, such as conf/khorrami-cnn.toml.")
+    ],
+    features_model: Annotated[
+        str | None, typer.Option(help="The CNN whose features an RNN reads; needed if the store holds several.")
+    ] = None,
+    start_from: StartOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit one model: a CNN on chips, or an RNN on features. Goes on from its last epoch if it was stopped."""
+
+    def work() -> dict[str, Any]:
+        from tasks.store.layout import existing_store
+
+        existing_store(store)
+        from flows import results
+        from flows.train_model import train_model
+        from schemas.runs import TrainRun
+
+        card = train_model(TrainRun(store=store, config=config, features_model=features_model, start_from=start_from))
+        return results.training_of(store, card)
+
+    command(work, as_json)
+
+
+def train_expression(
+    data: Annotated[
+        Path,
+        typer.Option("--data", "-d", help="fer2013.csv, icml_face_data.csv, a folder train/<class>/, AffectNet's."),
+    ],
+    store: StoreOption,
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="Preset: a name in conf/, such as expression/deep, or a TOML file.")
+    ],
+    network: Annotated[
+        str | None, typer.Option("--network", "-n", help="In place of the preset's; affectflow models lists them.")
+    ] = None,
+    votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv, for presets that read votes.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="One run each; the preset's by default.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto | cpu | cuda | cuda:N; the preset's by default.")] = None,
+    score_test: Annotated[
+        bool, typer.Option("--score-test", help="Score the test splits too: once, when a recipe is finished.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a network to name expressions; scored on a part of Training. Goes on from its last checkpoint."""
+
+    def work() -> dict[str, Any]:
+        from flows import results
+        from flows.train_expression import train_expression as flow
+        from schemas.runs import ExpressionTrainRun
+
+        run = ExpressionTrainRun(
+            data=data,
+            store=store,
+            config=config,
+            network=network,
+            votes=votes,
+            seeds=tuple(seed or ()),
+            device=device,
+            score_test=score_test,
+        )
+        return results.expressions_of(flow(run))
+
+    command(work, as_json)
+
+
+def models(
+    store: Annotated[
+        Path | None, typer.Option("--store", "-s", help="Also what the models of this store came to.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the networks: input, parameters, paper, what was published and what was measured here."""
+
+    def work() -> dict[str, Any]:
+        from flows.list_networks import list_networks
+
+        return list_networks(store, console(as_json))
+
+    command(work, as_json)

@@ -1,0 +1,1 @@
+"""Agreement among raters: how far, and who looks wrong."""

@@ -1,0 +1,136 @@
+"""The clips of an analysis: their names, their files, and the manifest that makes a corpus of them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import SettingsError, StoreError, UnusableInputError
+from schemas.ids import is_recording_id, slug_recording_id
+from tasks.ingest.corpus import printable
+from tasks.ingest.manifest import COLUMNS, NAME
+from tasks.store.layout import Store
+from tasks.store.parts import write_text
+
+WORK_FOLDER = ".store"
+_LONGEST_SLUG = 57
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video to analyze, and what is written of it."""
+
+    path: Path
+    out: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending: what the results are called."""
+        return self.path.stem
+
+    @property
+    def recording_id(self) -> str:
+        """Its id in the work folder; a name that is no id gets a piece of its hash, for two may shorten to one."""
+        if is_recording_id(self.name):
+            return self.name
+        try:
+            slug = slug_recording_id(self.name)
+        except SettingsError:
+            slug = "clip"
+        return f"{slug[:_LONGEST_SLUG]}-{hashlib.sha256(self.name.encode()).hexdigest()[:6]}"
+
+    @property
+    def table(self) -> Path:
+        return self.out / f"{self.name}.parquet"
+
+    @property
+    def report(self) -> Path:
+        return self.out / f"{self.name}.html"
+
+    @property
+    def video(self) -> Path:
+        return self.out / f"{self.name}.mp4"
+
+    @property
+    def results(self) -> tuple[Path, Path, Path]:
+        return self.table, self.report, self.video
+
+
+def work_store(out: Path) -> Store:
+    """Where rows and chips of the clips lie, for the next run to go on from. They are pictures of faces."""
+    return Store(out / WORK_FOLDER)
+
+
+def list_clips(paths: Sequence[Path], out: Path) -> list[Clip]:
+    """The clips that the paths mean, each once.
+
+    Raises:
+        UnusableInputError: a path is a folder or has no UTF-8 name, two clips have one name, a result would replace a
+            clip, or there is no such file at all.
+    """
+    clips: dict[str, Clip] = {}
+    for path in dict.fromkeys(path.absolute() for path in paths):
+        clip = Clip(path, out.absolute())
+        if printable(path) != str(path) or printable(clip.out) != str(clip.out):
+            raise UnusableInputError(f"{printable(path)}: expected a path in UTF-8, found other bytes; rename it")
+        if path.is_dir():
+            raise UnusableInputError(
+                f"{path}: expected a video, found a folder; name the videos in it, as {path}/*.mp4"
+            )
+        first = clips.setdefault(clip.name.casefold(), clip)
+        if first is not clip:
+            raise UnusableInputError(
+                f"{first.path}, {path}: two clips called {clip.name}, whose results would replace each other; "
+                "analyze them into different folders"
+            )
+    if not any(clip.path.exists() for clip in clips.values()):
+        raise UnusableInputError(f"{', '.join(str(clip.path) for clip in clips.values())}: no such file")
+    _check_results(list(clips.values()))
+    return list(clips.values())
+
+
+def _check_results(clips: Sequence[Clip]) -> None:
+    sources = [clip.path for clip in clips if clip.path.exists()]
+    for clip in clips:
+        for result in clip.results:
+            if result.exists() and any(result.samefile(source) for source in sources):
+                raise UnusableInputError(
+                    f"{result}: is a clip itself, which the video with drawings would replace; "
+                    "name another folder with --out"
+                )
+
+
+def manifest_of(clips: Sequence[Clip]) -> str:
+    """The text of the manifest that ingestion reads: clips without ratings and partition."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    rows.writeheader()
+    for clip in clips:
+        rows.writerow({"recording": clip.recording_id, "subject": clip.recording_id, "video": str(clip.path)})
+    return text.getvalue()
+
+
+def corpus_folder(store: Store) -> Path:
+    """The folder of that manifest, below the work folder."""
+    return store.root / "clips"
+
+
+def has_manifest(store: Store, clips: Sequence[Clip]) -> bool:
+    """True if the work folder's manifest names exactly these clips."""
+    path = corpus_folder(store) / NAME
+    try:
+        return path.read_text(encoding="utf-8") == manifest_of(clips)
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}); delete {store.root} and run again") from error
+
+
+def write_manifest(store: Store, clips: Sequence[Clip]) -> None:
+    """Write the manifest, where it is not there already."""
+    if not has_manifest(store, clips):
+        write_text(corpus_folder(store) / NAME, manifest_of(clips))

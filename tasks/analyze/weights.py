@@ -1,0 +1,43 @@
+"""The expression network that ships in the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import models
+from schemas.cards import ExpressionCard
+from schemas.errors import StoreError
+from tasks.expression.plan import read_expression_card
+
+if TYPE_CHECKING:
+    from models.blocks import FaceNetwork
+
+
+def shipped_folder() -> Path:
+    """Folder of `model.safetensors` and `card.json`: `models/weights/expression` of a checkout or a wheel alike."""
+    return Path(models.__file__).parent / "weights" / "expression"
+
+
+def shipped_card() -> ExpressionCard:
+    """The card alone, without torch. Raises StoreError if it is missing or damaged."""
+    try:
+        return read_expression_card(shipped_folder())
+    except StoreError as error:
+        raise StoreError(f"{shipped_folder()}: the weights that ship are not whole; install affectflow anew") from error
+
+
+def shipped_network() -> tuple[FaceNetwork, ExpressionCard]:
+    """The network on the CPU in float32, ready to evaluate, and its card.
+
+    Raises:
+        StoreError: weights or card are missing or damaged, or the weights are not those that the card names by hash.
+    """
+    from tasks.expression.networks import load_expression
+
+    try:
+        return load_expression(shipped_folder())
+    except StoreError as error:
+        raise StoreError(
+            f"{shipped_folder()}: the weights that ship are not whole ({error}); install affectflow anew"
+        ) from error

@@ -1,0 +1,1 @@
+"""How late each rater reacts, searched on the training partition."""
