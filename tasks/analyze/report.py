@@ -49,8 +49,8 @@ LIMITS = (
     "It is an estimate of the word that the people who labelled FER2013 would have given this face in a still "
     "photograph. It is no reading of what the person feels: a smile can be polite, a frown can be attention.",
     "FER2013 holds photographs found by web search, many of them posed, cropped and gray. Talking faces in a "
-    "conversation are something else: an open mouth looks like surprise, looking down looks like sadness, a strict "
-    "resting face looks like anger.",
+    "conversation are something else: an open mouth looks like surprise, and a resting face or one that looks down "
+    "often like sadness.",
     "Even on photographs of its own kind the network is wrong about a large part of the faces, and people disagree "
     "with each other about many of them. Single frames flicker; trust stretches, not moments.",
     "Accuracy differs between people, ages, skin tones, lighting and head poses, and nobody has measured here by how "

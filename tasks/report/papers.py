@@ -110,7 +110,7 @@ def _table(store: Store, name: str, letters: _Letters, corpus_note: str) -> Pape
     sweep = load_sweep(name)
     path = store.root / SWEEPS / name / "table.parquet"
     measured = path.exists()
-    figures, words = _measured(store, name) if measured else (_published_only(store, sweep), "")
+    figures, words, selected = _measured(store, name) if measured else (_published_only(store, sweep), "", set[str]())
     published = letters.of(f"as published: {sweep.protocol}")
     tag = corpus_tag(corpus_note)
     own = letters.of(f"sweep {name}: {words}. {tag}".strip()) if measured else ""
@@ -122,9 +122,9 @@ def _table(store: Store, name: str, letters: _Letters, corpus_note: str) -> Pape
     return PaperTable(
         name=name,
         title=sweep.title,
-        lines=tuple(_lines(sweep, figures, published, own)),
+        lines=tuple(_lines(sweep, figures, published, own, selected)),
         raters=raters,
-        by_rater=tuple(_by_rater(figures, raters, published, own)),
+        by_rater=tuple(_by_rater(figures, raters, published, own, selected)),
         notes=tuple(notes),
         contradictions=sweep.contradictions,
         command="" if measured else f"affectflow sweep {name} --store S",
@@ -135,17 +135,20 @@ def _published_only(store: Store, sweep: Sweep) -> list[Figure]:
     return gather(store, sweep, {}, sweep_protocol(sweep))
 
 
-def _measured(store: Store, name: str) -> tuple[list[Figure], str]:
+def _measured(store: Store, name: str) -> tuple[list[Figure], str, set[str]]:
+    """Figures, protocol in words, and the partitions that the epochs were selected on."""
     path = store.root / SWEEPS / name / "table.parquet"
     rows = read_table(path, SWEEP_ROWS).to_pylist()
     if not rows:
         raise StoreError(f"{path}: expected figures, found none; run `affectflow sweep {name} --store {store.root}`")
     known = Figure.__dataclass_fields__
     figures = [Figure(**{key: value for key, value in row.items() if key in known}) for row in rows]
-    return figures, str(rows[0]["measured_protocol"])
+    return figures, str(rows[0]["measured_protocol"]), {row["partition"] for row in rows if row["selected_here"]}
 
 
-def _lines(sweep: Sweep, figures: Sequence[Figure], published: str, own: str) -> Iterator[PaperLine]:
+def _lines(
+    sweep: Sweep, figures: Sequence[Figure], published: str, own: str, selected: set[str]
+) -> Iterator[PaperLine]:
     by_label = {row.label: row for row in sweep.row}
     for label in dict.fromkeys(one.row for one in figures):
         mine = [one for one in figures if one.row == label and one.rater is None]
@@ -157,10 +160,12 @@ def _lines(sweep: Sweep, figures: Sequence[Figure], published: str, own: str) ->
         for partition in dict.fromkeys(one.partition for one in mine if one.measured is not None):
             here = {one.metric: one for one in mine if one.partition == partition}
             cells = [_cell(here.get(metric)) for metric in METRIC_NAMES]
-            yield PaperLine(label, f"here, {partition}", tuple(cells), own, True)
+            yield PaperLine(label, _here_on(partition, selected), tuple(cells), own, True)
 
 
-def _by_rater(figures: Sequence[Figure], raters: Sequence[str], published: str, own: str) -> Iterator[PaperLine]:
+def _by_rater(
+    figures: Sequence[Figure], raters: Sequence[str], published: str, own: str, selected: set[str]
+) -> Iterator[PaperLine]:
     """CCC of every rater that the paper prints, then of the raters in turn here."""
     if not raters:
         return
@@ -174,7 +179,11 @@ def _by_rater(figures: Sequence[Figure], raters: Sequence[str], published: str, 
             here = {one.rater: one for one in mine if one.partition == partition}
             if set(raters) & set(here):
                 cells = tuple(_cell(here.get(rater)) for rater in raters)
-                yield PaperLine(label, f"here, {partition}", cells, own, True)
+                yield PaperLine(label, _here_on(partition, selected), cells, own, True)
+
+
+def _here_on(partition: str, selected: set[str]) -> str:
+    return f"here, {partition}" + (", selected there" if partition in selected else "")
 
 
 def _cell(figure: Figure | None) -> str:

@@ -70,10 +70,22 @@
   function span(bins) {
     const { duration } = current();
     const first = Math.max(0, Math.floor((state.from / duration) * bins) - 1);
-    return [first, Math.min(bins, Math.ceil((state.to / duration) * bins) + 1)];
+    return [first, Math.min(Math.ceil(bins), Math.ceil((state.to / duration) * bins) + 1)];
   }
   const middle = (bin, bins) => ((bin + 0.5) * current().duration) / bins;
 
+  // Several bins as one where they would share a pixel; the last may hold fewer, so that the number is no whole one.
+  function merged(pair, stride) {
+    if (stride === 1) return pair;
+    const [low, high] = [0, 1].map(() => new Uint8Array(Math.ceil(pair[0].length / stride)).fill(EMPTY));
+    pair[0].forEach((byte, bin) => {
+      const at = Math.floor(bin / stride);
+      if (byte === EMPTY) return;
+      low[at] = Math.min(low[at], byte);
+      high[at] = high[at] === EMPTY ? pair[1][bin] : Math.max(high[at], pair[1][bin]);
+    });
+    return [low, high];
+  }
   // Pieces of neighbouring bins that have a value; one empty bin between them can come from rounding.
   function pieces(bins, known, each) {
     const [first, end] = span(bins), found = [];
@@ -131,13 +143,17 @@
     const drawn = element("g", { "clip-path": "url(#inside)" });
     const gaps = one.gaps.map(([a, b]) => `M${s.x(a).toFixed(1)} ${MARGIN.top}H${Math.max(s.x(b), s.x(a) + 1).toFixed(1)}V${s.bottom}H${s.x(a).toFixed(1)}z`).join("");
     if (gaps) drawn.append(element("path", { class: "gap", d: gaps }));
-    const raters = one.raters.map((name) => curves[`rating/${name}`]).filter(Boolean);
-    drawn.append(element("path", { class: "band", d: areaPath(raters, curves.bins, s) }));
+    const [first, end] = span(curves.bins), stride = Math.max(1, Math.floor((1.5 * (end - first)) / (s.right - MARGIN.left)));
+    const bins = curves.bins / stride, of = (name) => curves[name] && merged(curves[name], stride);
+    const raters = one.raters.map((name) => of(`rating/${name}`)).filter(Boolean);
+    drawn.append(element("path", { class: "band", d: areaPath(raters, bins, s) }));
+    const mean = of("rating/mean over raters");
+    if (mean && state.series !== "mean over raters") drawn.append(element("path", { class: "rater", d: linePath(mean, bins, s) }));
     ["single", "prediction", "rating"].forEach((kind) => {
-      const pair = curves[`${kind}/${state.series}`];
+      const pair = of(`${kind}/${state.series}`);
       if (!pair) return;
-      if (kind !== "rating") drawn.append(element("path", { class: `area of-${kind}`, d: areaPath([pair], curves.bins, s) }));
-      drawn.append(element("path", { class: kind, d: linePath(pair, curves.bins, s) }));
+      if (kind !== "rating") drawn.append(element("path", { class: `area of-${kind}`, d: areaPath([pair], bins, s) }));
+      drawn.append(element("path", { class: kind, d: linePath(pair, bins, s) }));
     });
     plot.replaceChildren(clip, ...axes(s), drawn, element("g", { id: "cursor" }));
     describe();

@@ -40,9 +40,14 @@ class Browser:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self._events: list[str] = []
-        self._socket = self._connected(profile)
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
+        try:
+            self._socket = self._connected(profile)
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                self.call(f"{domain}.enable")
+        except BaseException:  # nothing that was started stays behind
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def _connected(self, profile: Path) -> ClientConnection:
         port_file = profile / "DevToolsActivePort"

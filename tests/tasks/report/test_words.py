@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -37,6 +38,15 @@ def test_verdict_beats() -> None:
 def test_verdict_does_not_beat_by_less_than_what_is_printed(values: tuple[float, float]) -> None:
     told = verdict(table(("RNN", "model", values), ("mean", "trivial", (0.0502, 0.0501))), corpus_note="")
     assert "does not beat the best trivial predictor (mean), which reaches 0.050." in told
+
+
+def test_verdict_says_when_nothing_is_clear_and_what_does_better() -> None:
+    rows = table(("RNN", "model", (0.4, 0.2)), ("mean", "trivial", (0.2, 0.2)), ("CNN", "single-frame", (0.5, 0.3)))
+    first = replace(rows.rows[0], summary=Score(0.3, low=0.1, high=0.5))
+    told = verdict(replace(rows, rows=(first, *rows.rows[1:])), corpus_note="")
+    assert "a mean CCC of 0.300 [0.100, 0.500] over 2 raters" in told
+    assert "(mean) reaches 0.200, which its interval includes: no clear difference." in told
+    assert told.endswith("The CNN alone does better: 0.400.")
 
 
 def test_verdict_without_anything_to_compare() -> None:

@@ -1,0 +1,82 @@
+"""What is drawn is what is scored: delays and post-processing included, against the evaluation's own metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from schemas.settings import EvaluateSettings
+from schemas.tables import METRICS
+from tasks.evaluation.chain import read_chain
+from tasks.evaluation.plan import metrics_path
+from tasks.evaluation.stage import evaluate
+from tasks.ingest.recordings import read_recordings
+from tasks.report.cards import read_card as read_shown_card
+from tasks.report.held import Held, Holder
+from tasks.report.summary import read_scores
+from tasks.store.cards import read_card, read_cards
+from tasks.store.parts import read_table
+
+from .conftest import RATERS, ROWS, Build, FakeStore
+
+MODEL = ROWS[0].model_id
+
+
+def evaluated(fake: FakeStore, settings: EvaluateSettings) -> list[Held]:
+    """The test recordings as the report reads them, after a real evaluation of a model with a delay for each rater."""
+    card = read_card(fake.store, MODEL)
+    late = {rater: round(0.04 * turn, 2) for turn, rater in enumerate(RATERS)}
+    card = card.model_copy(update={"settings": {**card.settings, "label_delay_seconds": late}})
+    (fake.store.model(MODEL) / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
+    rows = [ROWS[0], ROWS[1]]
+    recordings = read_recordings(fake.store)
+    evaluate(fake.store, recordings, [row.model_id for row in rows], "valence", settings)
+    scores = read_scores(fake.store, rows, dimension="valence", protocol=settings.protocol)
+    holder = Holder(fake.store, scores, read_cards(fake.store), rows[0], rows[1])
+    found = [holder.read(one.recording_id) for one in recordings if one.partition == "test"]
+    return [held for held in found if held is not None]
+
+
+@pytest.mark.parametrize("chain", [(), ("median", "centre", "scale", "shift")])
+def test_errors_of_what_is_drawn_are_the_metrics(build: Build, chain: tuple[str, ...]) -> None:
+    fake = build(num_frames=1500)
+    chosen = {"protocol": "tried", "chain": chain, "replicates": 100}
+    settings = EvaluateSettings.model_validate(chosen)
+    held = evaluated(fake, settings)
+    table = pl.DataFrame(read_table(metrics_path(fake.store, MODEL, "tried"), METRICS)).filter(
+        (pl.col("pooling") == "concatenated") & pl.col("recording_id").is_null() & (pl.col("metric") == "rmse")
+    )
+    assert held[0].columns == (*RATERS, "gold ewe")
+    for row, column in enumerate(held[0].columns):
+        error = np.concatenate([one.predicted[row] - one.given[row] for one in held])
+        error = error[~np.isnan(error)]
+        told = table.filter(pl.col("rater") == column.removeprefix("gold ")).row(0, named=True)
+        assert told["n"] == len(error)
+        assert told["value"] == pytest.approx(float(np.sqrt(np.mean(error**2))), abs=1e-12)
+    stored = read_chain(fake.store, MODEL, "tried")
+    shifts = {} if stored is None else {name: one.shift_seconds for name, one in stored.columns.items()}
+    expected = [0.04 * turn + shifts.get(rater, 0.0) for turn, rater in enumerate(RATERS)]
+    np.testing.assert_allclose(held[0].delays[:6], expected, atol=1e-9)
+    assert bool(chain) == (stored is not None)
+    shown = dict(read_shown_card(fake.store, ROWS[0], "tried").provenance)
+    assert shown.get("post-processing sha256") == (None if stored is None else stored.sha256)
+
+
+def test_a_protocol_of_gold_standards_alone_has_no_rater_columns(build: Build) -> None:
+    fake = build()
+    settings = EvaluateSettings.model_validate({"protocol": "fused", "gold": ("mean",), "chain": (), "replicates": 100})
+    held = evaluated(fake, settings)[0]
+    assert (held.columns, held.num_apart, held.raters) == (("gold mean",), 1, RATERS)
+    np.testing.assert_allclose(held.given[0], held.ratings.mean(axis=0), atol=1e-12)
+
+
+def test_missing_predictions_are_nan_and_said(build: Build) -> None:
+    fake = build()
+    fake.store.predictions(MODEL, "P13").unlink()
+    scores = read_scores(fake.store, ROWS[:1], dimension="valence", protocol="per-rater")
+    held = Holder(fake.store, scores, read_cards(fake.store), ROWS[0], None).read("P13")
+    assert held is not None
+    assert np.isnan(held.predicted).all()
+    assert np.isnan(held.single).all()
+    assert held.lacks == "no predictions of this recording in the store"
