@@ -52,8 +52,8 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
     rows += [
         ReportRow(TRAINING_MEAN, "training mean", "trivial"),
         ReportRow(TRAINING_MEAN_CURVE, "mean over time", "trivial"),
-        ReportRow(HUMAN_ONE, "human: one other rater", "human"),
-        ReportRow(HUMAN_REST, "human: mean of the others", "human"),
+        ReportRow(HUMAN_ONE, "human: one other", "human"),
+        ReportRow(HUMAN_REST, "human: others' mean", "human"),
     ]
     if settings.ceiling is not None:
         rows.append(ReportRow(settings.ceiling, settings.ceiling.replace("-", " "), "ceiling"))

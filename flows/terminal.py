@@ -194,8 +194,8 @@ def scores_table(scores: ScoreTable, *, note: str) -> Table:
     table = _empty_table(scores, note)
     table.add_column("", no_wrap=True)
     for rater in scores.raters:
-        table.add_column(rater, justify="right")
-    table.add_column("mean", justify="right", style="bold")
+        table.add_column(rater, justify="right", min_width=5)
+    table.add_column("mean", justify="right", style="bold", min_width=5)
     table.add_column("95 %", justify="right", no_wrap=True)
     for row in scores.rows:
         cells = [_number(value) for value in row.values]
@@ -228,14 +228,25 @@ def _empty_table(scores: ScoreTable, note: str) -> Table:
         caption=caption,
         caption_justify="left",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
         pad_edge=False,
+        show_edge=False,
     )
 
 
 def _interval(score: Score) -> str:
-    return "" if score.low is None or score.high is None else f"[{score.low:.2f}, {score.high:.2f}]"
+    return "" if score.low is None or score.high is None else f"[{_bare(score.low, 2)}, {_bare(score.high, 2)}]"
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None else _bare(value, 3)
+
+
+def _bare(value: float, digits: int) -> str:
+    """As the field writes a CCC, without the 0 before the point: six raters and an interval fit 80 columns.
+
+    >>> _bare(-0.0461, 3)
+    '-.046'
+    """
+    text = f"{value:.{digits}f}"
+    return f"{0:.{digits}f}"[1:] if float(text) == 0 else text.replace("0.", ".", 1) if abs(value) < 1 else text

@@ -49,6 +49,7 @@ ARGUMENTS = ("sweep", "table3.toml", "--store", "store", "--json")
 
 
 @pytest.mark.server
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_ends(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue("prefect_server")
     work = Workplace(tmp_path, dict(server.environment))

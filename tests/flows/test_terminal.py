@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from flows.terminal import RichReporter, shortened
+from flows.terminal import RichReporter, scores_table, shortened
 from tasks import progress
 from tasks.progress import set_reporter, track
+from tasks.report.summary import Score, ScoreRow, ScoreTable
 
 LONG = "visit-of-2024-01-31-left-camera-and-everything-else-that-a-name-"
 
@@ -119,3 +120,19 @@ def test_names_are_shortened_in_the_middle(width: int) -> None:
         assert ("abcdefghij".startswith(left), "abcdefghij".endswith(right)) == (True, True)
         assert len(left) - len(right) in (0, 1)
     assert shortened(Path("P16.mp4").stem, 3) == "P16"
+
+
+def test_six_raters_a_gold_standard_and_the_interval_fit_eighty_columns() -> None:
+    raters = ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3", "gold ewe")
+    values = (-0.113, 0.0004, -0.0004, 0.5, 1.0, -0.999, None)
+    scores = tuple(Score(value, -0.091, 0.256) for value in values)
+    row = ScoreRow("human: others' mean", "m", "model", scores, 0.25, Score(0.25, -0.091, 0.256))
+    table = ScoreTable("ccc", "test", "concatenated", "valence", "default", 3, raters, (row,), 6)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(scores_table(table, note=" (synthetic corpus)"))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    (line,) = [line for line in text.splitlines() if line.startswith("human")]
+    shown = line.split("mean", 1)[1].split()
+    assert shown == ["-.113", ".000", ".000", ".500", "1.000", "-.999", "-", ".250", "[-.09,", ".26]"]
