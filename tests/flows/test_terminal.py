@@ -125,8 +125,8 @@ def test_names_are_shortened_in_the_middle(width: int) -> None:
 def test_six_raters_a_gold_standard_and_the_interval_fit_eighty_columns() -> None:
     raters = ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3", "gold ewe")
     values = (-0.113, 0.0004, -0.0004, 0.5, 1.0, -0.999, None)
-    scores = tuple(Score(value, -0.091, 0.256) for value in values)
-    row = ScoreRow("human: others' mean", "m", "model", scores, 0.25, Score(0.25, -0.091, 0.256))
+    scores = tuple(Score(value, low=-0.091, high=0.256) for value in values)
+    row = ScoreRow("human: others' mean", "m", "model", scores, 0.25, Score(0.25, low=-0.091, high=0.256))
     table = ScoreTable("ccc", "test", "concatenated", "valence", "default", 3, raters, (row,), 6)
     console = Console(file=io.StringIO(), width=80)
     console.print(scores_table(table, note=" (synthetic corpus)"))
