@@ -20,12 +20,12 @@ from safetensors.torch import load, save
 from models.blocks import FaceNetwork
 from models.valence import valence_of
 from schemas.cards import ExpressionCard, ShippedCard
-from schemas.expressions import ExpressionNetwork, ExpressionTraining
+from schemas.expressions import ExpressionTraining
 from tasks.analyze.plan import VIEWS
 from tasks.analyze.weights import shipped_folder
 from tasks.expression.batches import DevicePictures, probabilities
 from tasks.expression.faces import load_faces
-from tasks.expression.networks import build_network, input_shape, load_expression
+from tasks.expression.networks import InputShape, load_expression, with_weights
 from tasks.expression.prepare import Prepared, prepare
 from tasks.expression.source import open_source
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
@@ -41,18 +41,11 @@ def rounded(network: FaceNetwork, dtype: torch.dtype) -> bytes:
     return save({name: one.to(dtype) if one.is_floating_point() else one for name, one in tensors.items()})
 
 
-def loaded(card: ExpressionCard, data: bytes) -> FaceNetwork:
-    """The network in float32 with these weights."""
-    network = build_network(ExpressionNetwork(name=card.network, options=card.network_options), len(card.classes))
-    network.load_state_dict(load(data))
-    return network.eval()
-
-
 def answers(network: FaceNetwork, card: ExpressionCard, prepared: Prepared) -> dict[str, npt.NDArray[np.float32]]:
     """Probabilities on every split that is not Training, `[face, class]`."""
     cpu = torch.device("cpu")
     pictures = DevicePictures(prepared.faces.pictures, cpu)
-    shape = input_shape(ExpressionNetwork(name=card.network, options=card.network_options))
+    shape = InputShape(card.input_size, card.channels)
     return {
         split: probabilities(network, pictures, positions, shape, cpu, views=VIEWS)
         for split, positions in {"choice": prepared.choice, **prepared.scored}.items()
@@ -81,7 +74,7 @@ def ship(folder: Path, data: Path, target: Path, stored_as: str) -> ExpressionCa
                 "expected the same data, for its splits are drawn from it"
             )
         prepared = prepare(faces, ExpressionTraining.model_validate(card.settings))
-        before, after = (answers(one, card, prepared) for one in (network, loaded(card, small)))
+        before, after = (answers(one, card, prepared) for one in (network, with_weights(card, small)))
         sha256 = weights_sha256(small)
         shipped = ShippedCard.model_validate(
             {

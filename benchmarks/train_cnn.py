@@ -30,11 +30,11 @@ from torch.nn import functional as F
 from schemas.expressions import (
     FER2013_CLASSES,
     ExpressionAugmentation,
-    ExpressionNetwork,
     ExpressionTraining,
     load_expression_training,
 )
 from schemas.presets import preset_path
+from schemas.settings import NamedNetwork
 from tasks.expression.batches import DevicePictures, training_batches
 from tasks.expression.duplicates import find_duplicates
 from tasks.expression.faces import LabelledFaces
@@ -136,7 +136,7 @@ def main() -> None:
     arguments = parser.parse_args()
     set_reporter(LogReporter(lambda _: None))
     device = resolve_device(arguments.device)
-    plain = ExpressionTraining(name="plain", network=ExpressionNetwork(name=arguments.network), max_epochs=1)
+    plain = ExpressionTraining(name="plain", network=NamedNetwork(name=arguments.network), max_epochs=1)
     augmentation: ExpressionAugmentation = load_expression_training(preset_path(arguments.augmentation)).augmentation
     augmented = plain.model_copy(update={"augmentation": augmentation})
     faces = synthetic_faces(round(arguments.batches * plain.batch_size / (1 - plain.choice_share)) + 16)

@@ -25,6 +25,7 @@ from typing import Any
 
 from schemas.expressions import ExpressionTraining, load_expression_training
 from schemas.presets import preset_path
+from schemas.toml_files import laid_over
 from tasks.expression.faces import load_faces
 from tasks.expression.plan import ExpressionStore
 from tasks.expression.source import open_source
@@ -46,14 +47,6 @@ def trainings(path: Path) -> Iterator[ExpressionTraining]:
                 "network": {"name": network, "options": options},
             }
             yield ExpressionTraining.model_validate(changed)
-
-
-def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` in place of what `below` says, table by table."""
-    merged = {
-        name: laid_over(below[name], value) if isinstance(value, dict) else value for name, value in above.items()
-    }
-    return {**below, **merged}
 
 
 def keep_to_cores(counter: Any, at_once: int) -> None:

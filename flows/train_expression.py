@@ -7,9 +7,10 @@ import logging
 from prefect import flow
 
 from flows import stages
-from schemas.expressions import ExpressionNetwork, ExpressionTraining, load_expression_training
+from schemas.expressions import ExpressionTraining, load_expression_training
 from schemas.presets import preset_path
 from schemas.runs import ExpressionTrainRun
+from schemas.settings import NamedNetwork
 from tasks.expression.stage import ExpressionRun
 from tasks.expression.task import train_expression_task
 
@@ -35,7 +36,7 @@ def settings_of(run: ExpressionTrainRun) -> ExpressionTraining:
     settings = load_expression_training(preset_path(run.config))
     chosen: dict[str, object] = {}
     if run.network is not None and run.network != settings.network.name:
-        chosen |= {"network": ExpressionNetwork(name=run.network), "name": f"{settings.name}-{run.network}"}
+        chosen |= {"network": NamedNetwork(name=run.network), "name": f"{settings.name}-{run.network}"}
     if run.seeds:
         chosen["seeds"] = run.seeds
     if run.device is not None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
-from schemas.settings import Settings
+from schemas.settings import NamedNetwork, Settings
 from schemas.toml_files import read_toml, validated
 
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -64,13 +64,6 @@ FOLDER_NAMES = {
 NamedSubset = Literal["all", "seven", "four"]
 
 
-class ExpressionNetwork(Settings):
-    """A network of the registry (`affectflow models` lists them) and its arguments."""
-
-    name: str = Field(description="name in the registry")
-    options: dict[str, JsonValue] = Field({}, description="arguments of the network, such as widths or dropout")
-
-
 class ExpressionAugmentation(Settings):
     """What is drawn anew for every picture in every epoch."""
 
@@ -95,7 +88,7 @@ class ExpressionTraining(Settings):
     """Training of a network to name the expression of a face."""
 
     name: str = Field(description="first part of the models' ids", pattern=r"^[a-z][a-z0-9-]{0,40}$")
-    network: ExpressionNetwork
+    network: NamedNetwork
     classes: NamedSubset | tuple[str, ...] = Field("all", description="all | seven | four | a list of names")
     merge: dict[str, str] = Field({}, description="classes that become another one, before the subset is taken")
     truth: Literal["label", "votes"] = Field("label", description="votes: FER+'s majority is what counts as right")

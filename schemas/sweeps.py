@@ -11,7 +11,7 @@ from schemas.errors import SettingsError
 from schemas.loading import load_protocol
 from schemas.presets import conf_dir, preset_path
 from schemas.settings import CnnTraining, EvaluateSettings, Partition, PipelineSettings, RnnTraining, Settings
-from schemas.toml_files import read_toml, validated
+from schemas.toml_files import laid_over, read_toml, validated
 
 SWEEPS = "sweeps"
 """Folder of the sweeps, in `conf/` and in a store."""
@@ -117,19 +117,9 @@ def row_settings(base: PipelineSettings, row: SweepRow, seed: int, *, origin: st
         if setting not in parts.get(part, {}):
             raise SettingsError(f"{path}: without {name!r}: expected a setting, such as cnn.start_from")
         del parts[part][setting]
-    cnn = validated(TypeAdapter(CnnTraining), {**_laid_over(parts["cnn"], row.cnn), "seed": seed}, path)
-    rnn = validated(TypeAdapter(RnnTraining), {**_laid_over(parts["rnn"], row.rnn), "seed": seed}, path)
+    cnn = validated(TypeAdapter(CnnTraining), {**laid_over(parts["cnn"], row.cnn), "seed": seed}, path)
+    rnn = validated(TypeAdapter(RnnTraining), {**laid_over(parts["rnn"], row.rnn), "seed": seed}, path)
     return base.model_copy(update={"cnn": cnn, "rnn": rnn, "control": False})
-
-
-def _laid_over(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`, table by table; a table with a name (a network) is taken whole."""
-    merged = dict(base)
-    for name, value in over.items():
-        known = merged.get(name)
-        inner = isinstance(value, dict) and isinstance(known, dict) and "name" not in value
-        merged[name] = _laid_over(known, value) if inner else value  # type: ignore[arg-type]
-    return merged
 
 
 def base_settings(sweep: Sweep, preset: str | None) -> Path:

@@ -39,6 +39,16 @@ def validated(adapter: TypeAdapter[_T], data: dict[str, Any], path: Path) -> _T:
         raise SettingsError(f"{path}: settings out of range\n" + "\n".join(lines)) from error
 
 
+def laid_over(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, table by table; a table with a name (a network) is taken whole."""
+    merged = dict(base)
+    for name, value in over.items():
+        known = merged.get(name)
+        inner = isinstance(value, dict) and isinstance(known, dict) and "name" not in value
+        merged[name] = laid_over(known, value) if inner else value  # type: ignore[arg-type]
+    return merged
+
+
 def _place(location: tuple[int | str, ...]) -> str:
     """Dotted name of a setting, without the tags that tell two kinds of network apart."""
     return ".".join(str(part) for part in location if not str(part).startswith(TAG))

@@ -27,9 +27,8 @@ from tasks.analyze.content import (
 )
 from tasks.analyze.plan import KEY_MARK, SMOOTHING_SECONDS, VIEWS
 from tasks.expression.pictures import face_uri
-from tasks.expression.report import percent
 from tasks.ingest.recordings import Recording
-from tasks.report import words
+from tasks.report import templates, words
 from tasks.report.drawing import WIDTH
 from tasks.report.ink import FACE_COLOURS, FACE_WORDS
 from tasks.store.layout import Store
@@ -77,18 +76,8 @@ def write_report(store: Store, recording: Recording, clip: Clip, card: Expressio
     Raises:
         StoreError: table or chips are missing, or the folder cannot be written.
     """
-    import jinja2
-
     analysis = read_analysis(clip.table, card.classes)
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([here, Path(words.__file__).parent]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=words.number, count=words.count, clock=words.clock, percent=percent)
+    environment = templates.environment(Path(__file__).parent)
     content = _content(store, recording, clip, card, analysis)
     write_text(clip.report, environment.get_template("analysis.html.j2").render(content))
     return analysis

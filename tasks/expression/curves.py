@@ -10,22 +10,7 @@ import numpy.typing as npt
 
 from models.classification import CALIBRATION_BINS
 from schemas.cards import ExpressionCard
-from tasks.report.drawing import Curve, Tick, nice_ticks
-
-WIDTH = 1000
-HEIGHT = 240
-"""View box of a panel, stretched to the space there is."""
-
-
-@dataclass(frozen=True)
-class EpochChart:
-    """A quantity by epoch, one curve for each run, in training and on *choice*."""
-
-    title: str
-    curves: tuple[Curve, ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    alt: str
+from tasks.report.drawing import HEIGHT, WIDTH, Chart, Curve, Tick, nice_ticks
 
 
 @dataclass(frozen=True)
@@ -38,7 +23,7 @@ class ReliabilityBar:
     label: str
 
 
-def epoch_charts(cards: Sequence[ExpressionCard]) -> tuple[EpochChart, EpochChart]:
+def epoch_charts(cards: Sequence[ExpressionCard]) -> tuple[Chart, Chart]:
     """Cross-entropy and accuracy (per cent) by epoch."""
     losses = [("single", [[e.train_loss for e in card.history] for card in cards])]
     losses += [("prediction", [[e.choice_loss for e in card.history] for card in cards])]
@@ -47,7 +32,7 @@ def epoch_charts(cards: Sequence[ExpressionCard]) -> tuple[EpochChart, EpochChar
     return _chart("Loss (cross-entropy)", losses), _chart("Accuracy, %", accuracies)
 
 
-def _chart(title: str, series: Sequence[tuple[str, list[list[float]]]]) -> EpochChart:
+def _chart(title: str, series: Sequence[tuple[str, list[list[float]]]]) -> Chart:
     everything = [value for _, runs in series for run in runs for value in run]
     longest = max(len(run) for _, runs in series for run in runs)
     low, high = min(everything), max(everything)
@@ -65,9 +50,10 @@ def _chart(title: str, series: Sequence[tuple[str, list[list[float]]]]) -> Epoch
     x_ticks = [Tick(round(100 * (epoch - 0.5) / longest, 2), str(epoch)) for epoch in range(step, longest + 1, step)]
     y_ticks = [Tick(round(100 * (high - y) / (high - low), 2), f"{y:g}"[:5]) for y in nice_ticks(low, high, 4)]
     ends = ", ".join(f"{'training' if kind == 'single' else 'choice'} {runs[0][-1]:.3g}" for kind, runs in series)
-    return EpochChart(
+    return Chart(
         title=title,
         curves=tuple(Curve(kind, path(run)) for kind, runs in series for run in runs),
+        gaps="",
         x_ticks=tuple(x_ticks),
         y_ticks=tuple(y_ticks),
         alt=f"{title} by epoch, {longest} epochs; at the end of the first run: {ends}",

@@ -12,7 +12,7 @@ from models import registry
 from models.blocks import FaceNetwork
 from schemas.cards import ExpressionCard
 from schemas.errors import StoreError
-from schemas.expressions import ExpressionNetwork
+from schemas.settings import NamedNetwork
 from tasks.expression.plan import read_expression_card
 from tasks.store.cards import WEIGHTS_FILE
 from tasks.training.networks import weights_sha256
@@ -26,14 +26,14 @@ class InputShape:
     channels: int
 
 
-def input_shape(network: ExpressionNetwork) -> InputShape:
+def input_shape(network: NamedNetwork) -> InputShape:
     """The input of a network: the registry's, or what the options say. Raises SettingsError for an unknown name."""
     facts = registry.entry(network.name)
     wanted: dict[str, Any] = {"input_size": facts.input_size, "channels": facts.channels, **network.options}
     return InputShape(int(wanted["input_size"]), int(wanted["channels"]))
 
 
-def build_network(network: ExpressionNetwork, num_classes: int) -> FaceNetwork:
+def build_network(network: NamedNetwork, num_classes: int) -> FaceNetwork:
     """The network with one output per class, with weights drawn from torch's global state."""
     return registry.build(network.name, num_outputs=num_classes, **network.options)
 
@@ -52,7 +52,11 @@ def load_expression(folder: Path) -> tuple[FaceNetwork, ExpressionCard]:
         raise StoreError(f"{path}: cannot be read ({error}); train the model again") from error
     if (found := weights_sha256(data)) != card.weights_sha256:
         raise StoreError(f"{path}: sha256 {found[:8]}, expected {card.weights_sha256[:8]}; train the model again")
-    network = build_network(ExpressionNetwork(name=card.network, options=card.network_options), len(card.classes))
+    return with_weights(card, data), card
+
+
+def with_weights(card: ExpressionCard, data: bytes) -> FaceNetwork:
+    """The network of a card with the weights of a safetensors file, in float32, ready to evaluate."""
+    network = build_network(NamedNetwork(name=card.network, options=card.network_options), len(card.classes))
     network.load_state_dict(load(data))
-    network.eval().requires_grad_(False)
-    return network, card
+    return network.eval().requires_grad_(False)

@@ -23,7 +23,7 @@ from tasks.expression.networks import load_expression
 from tasks.expression.pictures import face_uri, heat_uri
 from tasks.expression.plan import predictions_path
 from tasks.expression.prepare import Prepared
-from tasks.report import words
+from tasks.report import drawing, templates, words
 from tasks.store.parts import code_version, write_text
 
 MISTAKES_SHOWN = 24
@@ -69,28 +69,9 @@ def write_report(target: Path, cards: Sequence[ExpressionCard], prepared: Prepar
         prepared: the data they were trained and scored on.
         models: folder of the models' folders.
     """
-    import jinja2
-
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([here, Path(words.__file__).parent]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=words.number, count=words.count, percent=percent)
+    environment = templates.environment(Path(__file__).parent)
     page = environment.get_template("expression.html.j2").render(_content(cards, prepared, models))
     write_text(target, page)
-
-
-def percent(value: float | None, decimals: int = 1) -> str:
-    """A share for people.
-
-    >>> percent(0.6555, 2), percent(None)
-    ('65.55', '–')
-    """
-    return words.DASH if value is None or np.isnan(value) else f"{100 * value:.{decimals}f}"
 
 
 def _content(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) -> dict[str, Any]:
@@ -126,7 +107,7 @@ def _content(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) 
         "saliency": _saliency(models / first.model_id, prepared, shown),
         "mistakes": _mistakes(prepared, shown),
         "limits": LIMITS,
-        "box": (curves.WIDTH, curves.HEIGHT),
+        "box": (drawing.WIDTH, drawing.HEIGHT),
         "written_at": datetime.now(UTC),
         "code_version": code_version(),
         "settings": _flat(first.settings),
@@ -139,8 +120,10 @@ def split_words(split: str) -> str:
 
 
 def _verdict(card: ExpressionCard, headline: dict[str, Any], runs: int) -> str:
-    spread = f" ({words.count(runs, 'run')}, standard deviation {percent(headline['spread'], 2)})" if runs > 1 else ""
-    told = f"{card.network} names {percent(headline['accuracy'], 2)} % of {headline['n']} faces right"
+    spread = (
+        f" ({words.count(runs, 'run')}, standard deviation {words.percent(headline['spread'], 2)})" if runs > 1 else ""
+    )
+    told = f"{card.network} names {words.percent(headline['accuracy'], 2)} % of {headline['n']} faces right"
     return f"{told}, {split_words(headline['split'])}{spread}."
 
 
@@ -194,7 +177,7 @@ def _saliency(folder: Path, prepared: Prepared, shown: Shown) -> list[Figure]:
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
         images = resized(pixels, size=card.input_size, channels=card.channels)
         strength = saliency(network, images, torch.tensor([number]))[0].numpy()
-        sure = f"{percent(float(values[place, number]), 0)} % sure"
+        sure = f"{words.percent(float(values[place, number]), 0)} % sure"
         figures.append(Figure(face_uri(picture), name, sure, heat_uri(picture, strength)))
     return figures
 
@@ -207,7 +190,7 @@ def _mistakes(prepared: Prepared, shown: Shown) -> list[Figure]:
     figures = []
     for place in wrong[np.argsort(-values[wrong].max(axis=1), kind="stable")][:MISTAKES_SHOWN]:
         position = shown.positions[place]
-        sure = percent(float(values[place].max()), 0)
+        sure = words.percent(float(values[place].max()), 0)
         figures.append(
             Figure(
                 face_uri(np.array(prepared.faces.pictures[position])),

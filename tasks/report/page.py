@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.report import drawing, words
+from tasks.report import drawing, templates, words
 from tasks.report.cards import FACT_NAMES, HASH_NAMES
 from tasks.report.contact_sheet import FOLDER, ContactSheet
 from tasks.report.content import Content
@@ -29,43 +29,37 @@ _HERE = Path(__file__).parent
 
 def render_html(content: Content, sheets: Sequence[ContactSheet]) -> str:
     """The whole page as text: CSS, script and drawings inside, nothing from anywhere else."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=words.number, count=words.count, clock=words.clock)
     script = (_HERE / "viewer.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(
-        content=content,
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-        viewer=make_viewer(content.signals),
-        verdict=words.verdict(content.headline, corpus_note=content.corpus_note),
-        aside=words.aside(content.headline),
-        reading=words.READING,
-        headline_caption=content.sections[0].main.caption,
-        bars=drawing.bar_chart(content.headline),
-        errors=error_charts(content.signals),
-        glances_shown=GLANCES_SHOWN,
-        recordings_shown=RECORDINGS_SHOWN,
-        glance_chart=drawing.glance_chart,
-        density_paths=drawing.density_paths,
-        gap_path=drawing.gap_path,
-        box=(drawing.WIDTH, drawing.HEIGHT),
-        metric_short=words.METRIC_SHORT,
-        sheets=[sheet for sheet in sheets if sheet.data_uri],
-        num_sheets=len(sheets),
-        sheets_open=SHEETS_OPEN,
-        sheet_folder=FOLDER,
-        limits=words.LIMITS,
-        fact_names=[name for name in FACT_NAMES if any(name in card.facts for card in content.cards)],
-        source_tables=sorted({name for source in content.sources for name in source.keys}),
-        hash_names=HASH_NAMES,
-        dash=words.DASH,
-        contradictions=CONTRADICTIONS,
+    return (
+        templates.environment()
+        .get_template("report.html.j2")
+        .render(
+            content=content,
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+            viewer=make_viewer(content.signals),
+            verdict=words.verdict(content.headline, corpus_note=content.corpus_note),
+            aside=words.aside(content.headline),
+            reading=words.READING,
+            headline_caption=content.sections[0].main.caption,
+            bars=drawing.bar_chart(content.headline),
+            errors=error_charts(content.signals),
+            glances_shown=GLANCES_SHOWN,
+            recordings_shown=RECORDINGS_SHOWN,
+            glance_chart=drawing.glance_chart,
+            density_paths=drawing.density_paths,
+            gap_path=drawing.gap_path,
+            box=(drawing.WIDTH, drawing.HEIGHT),
+            metric_short=words.METRIC_SHORT,
+            sheets=[sheet for sheet in sheets if sheet.data_uri],
+            num_sheets=len(sheets),
+            sheets_open=SHEETS_OPEN,
+            sheet_folder=FOLDER,
+            limits=words.LIMITS,
+            fact_names=[name for name in FACT_NAMES if any(name in card.facts for card in content.cards)],
+            source_tables=sorted({name for source in content.sources for name in source.keys}),
+            hash_names=HASH_NAMES,
+            dash=words.DASH,
+            contradictions=CONTRADICTIONS,
+        )
     )

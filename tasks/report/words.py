@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,6 +109,15 @@ def number(value: float | None, digits: int = 3) -> str:
 def interval_of(score: Score) -> str:
     """The 95 % interval in brackets, "" where there is none."""
     return "" if score.low is None or score.high is None else f"[{number(score.low)}, {number(score.high)}]"
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A share for people.
+
+    >>> percent(0.6555, 2), percent(None)
+    ('65.55', '–')
+    """
+    return DASH if value is None or math.isnan(value) else f"{100 * value:.{decimals}f}"
 
 
 def count(amount: int, noun: str) -> str:

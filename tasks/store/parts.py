@@ -149,11 +149,23 @@ def read_provenance(path: Path) -> dict[str, str] | None:
         SchemaVersionError: it was written under another major schema version.
     """
     try:
-        stored = pq.read_metadata(path).metadata or {}
+        with _opened(path) as parquet:
+            return _provenance(path, parquet)
     except FileNotFoundError:
         return None
+
+
+def _opened(path: Path, **options: Any) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, **options)
+    except FileNotFoundError:
+        raise
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"{path}: expected a Parquet file ({error}); delete it and run again") from error
+
+
+def _provenance(path: Path, parquet: pq.ParquetFile) -> dict[str, str]:
+    stored = parquet.metadata.metadata or {}
     found = {key.decode().removeprefix(_PREFIX): value.decode() for key, value in stored.items()}
     version = found.get("schema_version", "none")
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
@@ -195,14 +207,14 @@ def read_table(
     wanted = pa.schema([field.with_type(repeated) if field.name in encoded else field for field in fields])
     tables = []
     for file in files:
-        read_provenance(file)
-        try:
-            with pq.ParquetFile(file, read_dictionary=list(encoded)) as parquet:
-                names = set(parquet.schema_arrow.names)
-                chosen = [name for name in wanted.names if name in names]
+        with _opened(file, read_dictionary=list(encoded)) as parquet:
+            _provenance(file, parquet)  # refuses another major version
+            names = set(parquet.schema_arrow.names)
+            chosen = [name for name in wanted.names if name in names]
+            try:
                 table = parquet.read(columns=chosen, use_threads=not encoded)  # a few columns: threads cost more
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StoreError(f"{file}: expected a whole Parquet file ({error}); delete it and run again") from error
+            except (OSError, pa.ArrowInvalid) as error:
+                raise StoreError(f"{file}: expected a whole Parquet file ({error}); delete it and run again") from error
         for position, field in enumerate(wanted):
             if field.name not in names:
                 table = table.add_column(position, field, pa.nulls(table.num_rows, field.type))

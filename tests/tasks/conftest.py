@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from schemas.cards import ModelCard
+from schemas.cards import DatasetCard, ModelCard
 from schemas.settings import (
     Augmentation,
     CnnTraining,
@@ -315,3 +315,20 @@ def lines() -> Iterator[list[str]]:
     set_reporter(LogReporter(said.append))
     yield said
     set_reporter(before)
+
+
+def dataset_card(**changes: Any) -> DatasetCard:
+    """What an expression model's card says of data that there is none of."""
+    facts: dict[str, Any] = {
+        "name": "fer2013",
+        "terms": "",
+        "sha256": {},
+        "pictures": {},
+        "extra_copies": 0,
+        "groups_of_copies": 0,
+        "shared_with_training": {},
+        "dropped_from_training": 0,
+        "fit": {},
+        "choice": {},
+    }
+    return DatasetCard(**{**facts, **changes})

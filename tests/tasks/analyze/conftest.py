@@ -16,9 +16,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from schemas.cards import DatasetCard, ExpressionCard, ExpressionScore, ShippedCard
-from schemas.expressions import FER2013_CLASSES, ExpressionNetwork
-from schemas.settings import FacesSettings, IngestSettings
+from schemas.cards import ExpressionCard, ExpressionScore, ShippedCard
+from schemas.expressions import FER2013_CLASSES
+from schemas.settings import FacesSettings, IngestSettings, NamedNetwork
 from schemas.tables import frames_schema
 from tasks.analyze import weights
 from tasks.analyze.clips import Clip, corpus_folder, list_clips, work_store, write_manifest
@@ -30,6 +30,8 @@ from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.layout import Store, part_name
 from tasks.store.parts import Provenance, write_part
 from tasks.training.networks import weights_bytes, weights_sha256
+
+from ..conftest import dataset_card
 
 SIZE = (320, 240)
 BOX = (60.0, 50.0, 160.0, 150.0)
@@ -106,18 +108,7 @@ def card_of(sha256: str) -> ExpressionCard:
         best_epoch=0,
         history=(),
         scores=(score,),
-        dataset=DatasetCard(
-            name="invented",
-            terms="none",
-            sha256={},
-            pictures={},
-            extra_copies=0,
-            groups_of_copies=0,
-            shared_with_training={},
-            dropped_from_training=0,
-            fit={"happy": 3},
-            choice={"happy": 1},
-        ),
+        dataset=dataset_card(name="invented", terms="none", fit={"happy": 3}, choice={"happy": 1}),
         licence="none",
         settings={},
         code_version="0",
@@ -140,7 +131,7 @@ def card_of(sha256: str) -> ExpressionCard:
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExpressionCard:
     """Of a tiny random network that ships in a folder of its own, stored as float16."""
     torch.manual_seed(3)
-    network = build_network(ExpressionNetwork(name="shallow", options=TINY), 7)
+    network = build_network(NamedNetwork(name="shallow", options=TINY), 7)
     for parameter in network.parameters():
         parameter.data *= 3  # far from even probabilities
     data = weights_bytes(network.half())

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from schemas.expressions import ExpressionAugmentation, ExpressionNetwork, ExpressionTraining
+from schemas.expressions import ExpressionAugmentation, ExpressionTraining
+from schemas.settings import NamedNetwork
 
 SIZE = 48
 PER_CLASS = 30
@@ -19,7 +20,7 @@ NUM_SHARED = 5
 
 TINY = ExpressionTraining(
     name="tiny",
-    network=ExpressionNetwork(
+    network=NamedNetwork(
         name="shallow", options={"widths": [4, 4], "kernels": [3, 3], "hidden_sizes": [8], "dropout": 0.1}
     ),
     augmentation=ExpressionAugmentation(

@@ -7,27 +7,17 @@ from typing import Any
 
 import pytest
 
-from schemas.cards import DatasetCard, ExpressionCard, ExpressionScore, ModelCard
+from schemas.cards import ExpressionCard, ExpressionScore, ModelCard
 from schemas.errors import StoreError
 from tasks.expression.plan import ExpressionStore
 from tasks.results.measured import expression_results, measured_in, valence_results
 from tasks.store.cards import CARD_FILE
 from tasks.store.layout import Store
 
+from ..conftest import dataset_card
+
 
 def expression_card(seed: int, accuracies: dict[str, float], **changes: Any) -> ExpressionCard:
-    dataset = DatasetCard(
-        name="fer2013",
-        terms="",
-        sha256={},
-        pictures={},
-        extra_copies=0,
-        groups_of_copies=0,
-        shared_with_training={},
-        dropped_from_training=0,
-        fit={},
-        choice={},
-    )
     scores = [
         ExpressionScore(
             split=split, subset="all", n=10, accuracy=accuracy, mean_recall=0.5, loss=1.0, ece=0.1, confusion=()
@@ -49,7 +39,7 @@ def expression_card(seed: int, accuracies: dict[str, float], **changes: Any) -> 
         "best_epoch": 0,
         "history": (),
         "scores": scores,
-        "dataset": dataset,
+        "dataset": dataset_card(),
         "licence": "",
         "settings": {"seeds": [seed], "learning_rate": 0.001},
         "code_version": "",

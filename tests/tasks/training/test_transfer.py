@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from models import registry
 from models.apart import RatersApart
 from models.blocks import FaceNetwork
-from schemas.cards import DatasetCard, ExpressionCard, ModelCard
+from schemas.cards import ExpressionCard, ModelCard
 from schemas.errors import SettingsError, TrainingError
 from schemas.settings import Augmentation, CnnTraining, NamedNetwork, RnnTraining
 from tasks.evaluation.stage import evaluate
@@ -31,7 +31,7 @@ from tasks.training.networks import build_cnn, input_shape, load_cnn, weights_by
 from tasks.training.plan import current_model
 from tasks.training.stage import train_model
 
-from ..conftest import EVALUATE, FEATURES_RUN, PREDICT_RUN, RATERS, RNN, Corpus, chips_of
+from ..conftest import EVALUATE, FEATURES_RUN, PREDICT_RUN, RATERS, RNN, Corpus, chips_of, dataset_card
 
 OPTIONS: dict[str, Any] = {"widths": [4, 4, 8], "num_features": 12, "dropout": 0.1}
 TRANSFER = CnnTraining(
@@ -48,18 +48,7 @@ TRANSFER = CnnTraining(
     num_threads=1,
     start_from="tiny-four",
 )
-DATASET = DatasetCard(
-    name="SYNTHETIC faces",
-    terms="made by a test; anybody may have them",
-    sha256={},
-    pictures={},
-    extra_copies=0,
-    groups_of_copies=0,
-    shared_with_training={},
-    dropped_from_training=0,
-    fit={},
-    choice={},
-)
+DATASET = dataset_card(name="SYNTHETIC faces", terms="made by a test; anybody may have them")
 
 
 def write_expression(
