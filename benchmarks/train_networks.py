@@ -3,8 +3,8 @@
     PYTHONPATH=. uv run benchmarks/train_networks.py benchmarks/recipes/search.toml --data fer2013.csv --out OUT
 
 A `[[job]]` names a preset of `conf/expression`, the networks that take its network's place, and in `[job.set]` what is
-changed in it; `variant` tells the recipes of one network apart. Every training has a store of its own below OUT, so
-that a second run takes what is finished and goes on where a training was stopped. `--score-test` scores PublicTest
+changed in it; `variant` tells the recipes of one network apart; `teachers` names finished trainings that teach. OUT is
+a store: a second run takes what is finished and goes on where a training was stopped. `--score-test` scores PublicTest
 too, for finished recipes alone: nothing may be chosen by it. On a CPU one at a time is fastest;
 a GPU has room for a dozen.
 """
@@ -27,14 +27,15 @@ from schemas.expressions import ExpressionTraining, load_expression_training
 from schemas.presets import preset_path
 from schemas.toml_files import laid_over
 from tasks.expression.faces import load_faces
-from tasks.expression.plan import ExpressionStore
+from tasks.expression.plan import ExpressionStore, read_expression_cards
 from tasks.expression.source import open_source
 from tasks.expression.stage import train_expression
 from tasks.progress import LogReporter, set_reporter
 
 
-def trainings(path: Path) -> Iterator[ExpressionTraining]:
+def trainings(path: Path, out: Path) -> Iterator[ExpressionTraining]:
     """The trainings that a list asks for, in its order."""
+    model_ids = {card.name: card.model_id for card in read_expression_cards(ExpressionStore(out))}
     for job in tomllib.loads(path.read_text(encoding="utf-8"))["job"]:
         preset = load_expression_training(preset_path(f"expression/{job['preset']}"))
         for network in job.get("networks", [preset.network.name]):
@@ -45,6 +46,7 @@ def trainings(path: Path) -> Iterator[ExpressionTraining]:
                     filter(None, [preset.name, *([network] if "networks" in job else []), job.get("variant")])
                 ),
                 "network": {"name": network, "options": options},
+                "teachers": [model_ids[name] for name in job.get("teachers", [])],
             }
             yield ExpressionTraining.model_validate(changed)
 
@@ -64,20 +66,15 @@ def keep_to_cores(counter: Any, at_once: int) -> None:
 def train_one(settings: ExpressionTraining, data: Path, out: Path, score_test: bool) -> dict[str, Any]:
     """Train, and say what came of it."""
     started = time.monotonic()
-    store = out / settings.name
-    store.mkdir(parents=True, exist_ok=True)
-    faces = ExpressionStore(store).faces
-    if not faces.exists():  # laid out once for all
-        faces.parent.mkdir(parents=True, exist_ok=True)
-        faces.symlink_to(ExpressionStore(out).faces.resolve())
-    cards = train_expression(store, data, settings, score_test=score_test).cards
+    cards = train_expression(out, data, settings, score_test=score_test).cards
     history = [record for card in cards for record in card.history]
+    kept = [card.history[card.best_epoch] for card in cards]
     return {
         "name": settings.name,
         "network": settings.network.name,
-        "choice": [round(100 * card.history[card.best_epoch].choice_accuracy, 2) for card in cards],
-        "epoch": [card.best_epoch + 1 for card in cards],
-        "train": [round(100 * card.history[card.best_epoch].train_accuracy, 2) for card in cards],
+        "choice": [None if one.choice_accuracy is None else round(100 * one.choice_accuracy, 2) for one in kept],
+        "epoch": [one.epoch + 1 for one in kept],
+        "train": [round(100 * one.train_accuracy, 2) for one in kept],
         "images_per_second": round(sum(one.images_per_second for one in history) / len(history)),
         "seconds_per_epoch": round(sum(one.seconds for one in history) / len(history), 2),
         "seconds": round(time.monotonic() - started),
@@ -109,7 +106,7 @@ def main() -> None:
     ):
         waiting = [
             pool.submit(train_one, settings, arguments.data, arguments.out, arguments.score_test)
-            for settings in trainings(arguments.jobs)
+            for settings in trainings(arguments.jobs, arguments.out)
         ]
         for done in as_completed(waiting):
             if error := done.exception():

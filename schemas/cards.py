@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.settings import DelayHow
+
 
 class EpochRecord(BaseModel):
     """One epoch: training loss (MSE: squared rating units), CCC on the selecting partition, wall seconds."""
@@ -36,7 +38,8 @@ class ModelCard(BaseModel):
     `dev_ccc` is the mean over raters of the concatenated CCC on the selecting partition: the figure that chose the
     epoch, hence no result. `provenance` maps what was read to its key or hash. `num_features` are those of a frame:
     what a CNN gives and an RNN reads. `history_by_rater` is there where each rater has a network of their own;
-    `history` then is what the networks together came to after each epoch.
+    `history` then is what the networks together came to after each epoch. `delay_how` says where the seconds under
+    `settings["label_delay_seconds"]` come from; None in cards that were written before it was kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,12 +68,14 @@ class ModelCard(BaseModel):
     num_features: int = 300
     start: StartCard | None = None
     history_by_rater: dict[str, tuple[EpochRecord, ...]] = {}
+    delay_how: DelayHow | None = None
 
 
 class ExpressionEpoch(BaseModel):
     """One epoch of an expression training: mean losses (cross-entropy), accuracies, the last learning rate, wall time.
 
-    `train_*` are over the pictures as augmented and with dropout; `images_per_second` is of the training alone.
+    `train_*` are over the pictures as augmented and with dropout; `choice_*` are None where nothing was held out to
+    choose on; `images_per_second` is of the training alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,8 +83,8 @@ class ExpressionEpoch(BaseModel):
     epoch: int
     train_loss: float
     train_accuracy: float
-    choice_loss: float
-    choice_accuracy: float
+    choice_loss: float | None
+    choice_accuracy: float | None
     learning_rate: float
     seconds: float
     images_per_second: float

@@ -101,7 +101,12 @@ class ExpressionTraining(Settings):
         1, description="views averaged when scoring: itself; and its mirror image; and four shifts of both"
     )
 
-    choice_share: float = Field(0.1, gt=0, lt=0.5, description="share of Training that every choice is made on")
+    teachers: tuple[str, ...] = Field((), description="ids of models whose mean answer goes into the target")
+    teacher_share: float = Field(0.0, ge=0, le=1, description="share of the teachers' answer in the target")
+
+    choice_share: float = Field(
+        0.1, ge=0, lt=0.5, description="share of Training that every choice is made on; 0: none, the last epoch counts"
+    )
     split_seed: int = 0
     drop_shared: bool = Field(True, description="drop from training what also stands in a split that is scored")
 
@@ -130,6 +135,23 @@ class ExpressionTraining(Settings):
     def _seeds_differ(self) -> ExpressionTraining:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: expected each once, found {self.seeds}")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_and_share_together(self) -> ExpressionTraining:
+        if bool(self.teachers) != bool(self.teacher_share):
+            raise ValueError(
+                f"teachers: expected together with teacher_share, found {self.teachers}, {self.teacher_share}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _choosing_needs_faces(self) -> ExpressionTraining:
+        if not self.choice_share and (self.patience is not None or self.schedule == "plateau"):
+            raise ValueError(
+                f"choice_share = 0 leaves nothing to choose on: expected no patience and no plateau, found patience "
+                f"{self.patience}, schedule {self.schedule!r}"
+            )
         return self
 
     def keyed(self) -> dict[str, Any]:

@@ -26,9 +26,10 @@ class ReliabilityBar:
 def epoch_charts(cards: Sequence[ExpressionCard]) -> tuple[Chart, Chart]:
     """Cross-entropy and accuracy (per cent) by epoch."""
     losses = [("single", [[e.train_loss for e in card.history] for card in cards])]
-    losses += [("prediction", [[e.choice_loss for e in card.history] for card in cards])]
     accuracies = [("single", [[100 * e.train_accuracy for e in card.history] for card in cards])]
-    accuracies += [("prediction", [[100 * e.choice_accuracy for e in card.history] for card in cards])]
+    if cards[0].dataset.choice:
+        losses += [("prediction", [[e.choice_loss or 0.0 for e in card.history] for card in cards])]
+        accuracies += [("prediction", [[100 * (e.choice_accuracy or 0.0) for e in card.history] for card in cards])]
     return _chart("Loss (cross-entropy)", losses), _chart("Accuracy, %", accuracies)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,13 +38,13 @@ class FitData:
     """What the loop needs of the data.
 
     `batches(epoch)` yields pictures and targets `[batch, class]` of one epoch (0-based); `choice(network)` gives loss
-    and accuracy on *choice*; `class_weights` is `[class]`, or None.
+    and accuracy on *choice*, or is None where nothing is held out; `class_weights` is `[class]`, or None.
     """
 
     batches: Callable[[int], Iterator[Batch]]
     batches_per_epoch: int
     batch_size: int
-    choice: Callable[[nn.Module], tuple[float, float]]
+    choice: Callable[[nn.Module], tuple[float, float]] | None
     class_weights: torch.Tensor | None
 
 
@@ -94,22 +94,36 @@ def fit(
     with track(label, settings.max_epochs * images, "images", done=len(state.history) * images) as bar:
         while not (finished := _is_over(state.history, settings)):
             record = _epoch(state, data, settings, seed=seed, bar=bar)
-            if not state.history or record.choice_accuracy > max(past.choice_accuracy for past in state.history):
-                state.best = _copy(state.scored)
             state.history.append(record)
+            if best_epoch(state.history) is record:
+                state.best = _copy(state.scored)
             finished = _is_over(state.history, settings)
             if finished or time.monotonic() - written >= CHECKPOINT_SECONDS:
                 write_checkpoint(checkpoint, state)
                 written = time.monotonic()
-            bar.advance(0, f"loss {record.train_loss:.3f} choice {100 * record.choice_accuracy:.2f} %")
+            bar.advance(0, _told(record))
     network.load_state_dict(state.best)
     network.eval()
     return tuple(state.history)
 
 
-def best_epoch(history: tuple[ExpressionEpoch, ...]) -> ExpressionEpoch:
-    """The epoch whose weights are kept: the first with the highest accuracy on *choice*."""
-    return max(history, key=lambda record: (record.choice_accuracy, -record.epoch))
+def best_epoch(history: Sequence[ExpressionEpoch]) -> ExpressionEpoch:
+    """The epoch whose weights are kept: the first with the highest accuracy on *choice*; without one, the last."""
+    return (
+        max(history, key=lambda record: (record.choice_accuracy or 0.0, -record.epoch))
+        if _chose(history)
+        else history[-1]
+    )
+
+
+def _chose(history: Sequence[ExpressionEpoch]) -> bool:
+    return history[-1].choice_accuracy is not None
+
+
+def _told(record: ExpressionEpoch) -> str:
+    if record.choice_accuracy is None:
+        return f"loss {record.train_loss:.3f} train {100 * record.train_accuracy:.2f} %"
+    return f"loss {record.train_loss:.3f} choice {100 * record.choice_accuracy:.2f} %"
 
 
 def make_optimizer(network: nn.Module, settings: ExpressionTraining) -> torch.optim.Optimizer:
@@ -147,13 +161,13 @@ def _is_over(history: list[ExpressionEpoch], settings: ExpressionTraining) -> bo
         return True
     if settings.patience is None or not history:
         return False
-    return len(history) - 1 - best_epoch(tuple(history)).epoch >= settings.patience
+    return len(history) - 1 - best_epoch(history).epoch >= settings.patience
 
 
 def _epoch(state: Trained, data: FitData, settings: ExpressionTraining, *, seed: int, bar: Bar) -> ExpressionEpoch:
     """Train one epoch, then score."""
     epoch = len(state.history)
-    accuracies = [record.choice_accuracy for record in state.history]
+    accuracies = [record.choice_accuracy or 0.0 for record in state.history]
     started = glanced = time.monotonic()
     torch.manual_seed(seed * 1_000_003 + epoch)  # dropout
     state.network.train()
@@ -174,7 +188,7 @@ def _epoch(state: Trained, data: FitData, settings: ExpressionTraining, *, seed:
     mean_loss = _finite(loss_sum, settings, epoch) / num_seen
     trained = time.monotonic()
     state.scored.eval()
-    choice_loss, choice_accuracy = data.choice(state.scored)
+    choice_loss, choice_accuracy = (None, None) if data.choice is None else data.choice(state.scored)
     return ExpressionEpoch(
         epoch=epoch,
         train_loss=mean_loss,

@@ -56,7 +56,7 @@ class Prepared:
             shared_with_training=self.duplicates.shared,
             dropped_from_training=self.dropped,
             fit=self._counts(self.fit),
-            choice=self._counts(self.choice),
+            choice=self._counts(self.choice) if self.choice.size else {},
         )
 
     def _counts(self, positions: IntArray) -> dict[str, int]:
@@ -88,7 +88,7 @@ def prepare(faces: LabelledFaces, settings: ExpressionTraining) -> Prepared:
     )
     fit, choice = training[~is_choice], training[is_choice]
     counts = np.bincount(labels[fit], minlength=len(classes))
-    if not counts.all() or not choice.size:
+    if not counts.all() or (settings.choice_share and not choice.size):
         missing = ", ".join(name for name, count in zip(classes, counts, strict=True) if not count)
         raise DatasetError(
             f"{faces.name}: expected faces of every class to fit on and some to choose on, found {len(fit)} and "

@@ -17,16 +17,18 @@ from models.blocks import FaceNetwork
 from models.chips import Normalisation
 from models.classification import log_loss
 from schemas.cards import ExpressionCard, ExpressionEpoch, ExpressionScore
+from schemas.errors import SettingsError
 from schemas.expressions import ExpressionTraining
 from tasks.expression.batches import DevicePictures, batches_per_epoch, mean_image, probabilities, training_batches
 from tasks.expression.faces import load_faces
 from tasks.expression.fit import Batch, FitData, best_epoch, fit
 from tasks.expression.networks import InputShape, build_network, input_shape, load_expression
 from tasks.expression.plan import ExpressionStore, find_model, training_key
-from tasks.expression.prepare import Prepared, prepare
+from tasks.expression.prepare import IntArray, Prepared, prepare
 from tasks.expression.report import write_report
 from tasks.expression.scores import scores_of, write_predictions
 from tasks.expression.source import open_source
+from tasks.expression.teachers import load_teachers, taught
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.parts import code_version, replacing, stage_key, write_text
 from tasks.training.devices import cpu_threads, resolve_device
@@ -81,6 +83,7 @@ class Workplace:
     settings: ExpressionTraining
     prepared: Prepared
     pictures: DevicePictures
+    teachers: Sequence[nn.Module]
     shape: InputShape
     device: torch.device
 
@@ -111,6 +114,11 @@ def train_expression(
     shape, device = input_shape(settings.network), resolve_device(settings.device)
     faces = load_faces(open_source(data, votes=votes, picture_size=shape.size), store.faces)
     prepared = prepare(faces, settings)
+    if not prepared.choice.size and not (score_test and prepared.scored):
+        raise SettingsError(
+            f"{settings.name}: choice_share = 0 holds nothing out, so only a test split can judge the model: ask for "
+            f"its score (--score-test; the data has {', '.join(prepared.scored) or 'none'}), or hold some faces out"
+        )
     _logger.info("%s: %s", faces.name, prepared.duplicates)
     with cpu_threads(settings.num_threads):
         place = Workplace(
@@ -118,6 +126,7 @@ def train_expression(
             settings=settings,
             prepared=prepared,
             pictures=DevicePictures(faces.pictures, device),
+            teachers=load_teachers(store, settings, prepared, device),
             shape=shape,
             device=device,
         )
@@ -150,7 +159,7 @@ def _run(place: Workplace, seed: int) -> ExpressionCard:
             batches=functools.partial(_batches, place, seed),
             batches_per_epoch=per_epoch,
             batch_size=min(settings.batch_size, len(prepared.fit)),
-            choice=functools.partial(_choice, place),
+            choice=functools.partial(_choice, place) if len(prepared.choice) else None,
             class_weights=None if weights is None else torch.from_numpy(weights).to(place.device),
         ),
         settings,
@@ -162,9 +171,13 @@ def _run(place: Workplace, seed: int) -> ExpressionCard:
 
 
 def _batches(place: Workplace, seed: int, epoch: int) -> Iterator[Batch]:
-    return training_batches(
-        place.pictures, place.prepared, place.settings, place.shape, place.device, seed=seed, epoch=epoch
+    settings = place.settings
+    batches = training_batches(
+        place.pictures, place.prepared, settings, place.shape, place.device, seed=seed, epoch=epoch
     )
+    if not place.teachers:
+        return batches
+    return taught(batches, place.teachers, share=settings.teacher_share, precision=settings.precision)
 
 
 def _choice(place: Workplace, network: nn.Module) -> tuple[float, float]:
@@ -184,9 +197,6 @@ def _publish(
     settings, prepared, work = place.settings, place.prepared, place.store.work(key)
     weights = weights_bytes(network)
     sha256 = weights_sha256(weights)
-    found = probabilities(
-        network, place.pictures, prepared.choice, place.shape, place.device, views=settings.test_views
-    )
     card = ExpressionCard(
         model_id=f"{settings.name}-{sha256[:8]}",
         name=settings.name,
@@ -201,7 +211,7 @@ def _publish(
         seed=seed,
         best_epoch=best_epoch(history).epoch,
         history=history,
-        scores=scores_of(prepared, "choice", prepared.choice, found),
+        scores=(),
         dataset=prepared.card(),
         licence=LICENCE,
         settings=settings.model_dump(mode="json"),
@@ -211,8 +221,7 @@ def _publish(
     )
     with replacing(work / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(weights)
-    write_predictions(work, card, prepared, "choice", prepared.choice, found)
-    write_text(work / CARD_FILE, card.model_dump_json(indent=2) + "\n")
+    card = _scored(place, card, network, work, {"choice": prepared.choice} if prepared.choice.size else {})
     folder = place.store.model(card.model_id)
     if folder.exists():  # the same weights under another key: the newer card stands
         shutil.rmtree(folder)
@@ -227,9 +236,15 @@ def _with_test_scores(place: Workplace, card: ExpressionCard) -> ExpressionCard:
         return card
     folder = place.store.model(card.model_id)
     network, _ = load_expression(folder)
-    network.to(place.device)
+    return _scored(place, card, network.to(place.device), folder, missing)
+
+
+def _scored(
+    place: Workplace, card: ExpressionCard, network: nn.Module, folder: Path, splits: dict[str, IntArray]
+) -> ExpressionCard:
+    """The card with the scores of these splits added, written last; their predictions lie beside it."""
     scores = list(card.scores)
-    for split, positions in missing.items():
+    for split, positions in splits.items():
         found = probabilities(
             network, place.pictures, positions, place.shape, place.device, views=place.settings.test_views
         )
