@@ -22,7 +22,7 @@ from models.valence import valence_of
 from schemas.cards import ExpressionCard, ShippedCard
 from schemas.expressions import ExpressionTraining
 from tasks.analyze.plan import VIEWS
-from tasks.analyze.weights import shipped_folder
+from tasks.expression.shipped import shipped_folder
 from tasks.expression.batches import DevicePictures, probabilities
 from tasks.expression.faces import load_faces
 from tasks.expression.networks import InputShape, load_expression, with_weights

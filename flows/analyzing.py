@@ -13,7 +13,7 @@ from schemas.runs import AnalyzeRun, FacesRun
 from tasks.analyze.clips import list_clips, work_store
 from tasks.analyze.plan import is_up_to_date
 from tasks.analyze.stage import ClipSummary, summary_of
-from tasks.analyze.weights import shipped_card
+from tasks.expression.shipped import shipped_card
 from tasks.store.failures import read_failures
 
 

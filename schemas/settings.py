@@ -23,7 +23,8 @@ MAX_FRAMES = 5_000_000
 """Most frames of a video unless a setting says otherwise: 23 hours at 60 frames/s; their index takes about 300 MB."""
 
 Partition = Literal["train", "dev", "test"]
-Gold = Literal["none", "mean", "ewe", "ewe-loo", "avec2018"]
+Fusion = Literal["mean", "ewe", "ewe-loo", "avec2018"]
+Gold = Literal["none"] | Fusion
 
 
 class Settings(BaseModel):
@@ -134,15 +135,19 @@ class Augmentation(Settings):
 Delay = Annotated[float, Field(ge=0, le=10)]
 """Seconds that a rater reacts late by."""
 
+DelayHow = Literal["preset", "given", "searched"]
+"""Where a delay comes from: the dimension's usual one, a number (or numbers by rater) in the settings, the search."""
+
 
 class TrainingSettings(Settings):
     """What the CNN's and the RNN's training have in common."""
 
     name: str = Field(description="first part of the model's id", pattern=r"^[a-z][a-z0-9-]{0,40}$")
     dimension: str = "valence"
-    label_delay_seconds: Delay | dict[str, Delay] | Literal["searched"] = Field(
+    label_delay_seconds: Delay | dict[str, Delay] | Literal["preset", "searched"] = Field(
         0.0,
-        description="how late raters react: labels shift earlier by it; or by rater, or searched on train",
+        description="how late raters react: labels shift earlier by it; or by rater, the dimension's preset, or searched "
+        "on train",
     )
     swap_ratings: bool = Field(False, description="negative control: train on the ratings of another recording")
     seed: int = 0
@@ -164,6 +169,12 @@ class TrainingSettings(Settings):
         """The learning rate that the optimiser starts with."""
         return self.learning_rate
 
+    @property
+    def delay_how(self) -> DelayHow:
+        """Where the delay of the labels comes from, as long as it has not been settled."""
+        stated = self.label_delay_seconds
+        return stated if isinstance(stated, str) else "given"
+
 
 class CnnTraining(TrainingSettings):
     """Training of a CNN on chips, by regression to every rater's value."""
@@ -182,7 +193,7 @@ class CnnTraining(TrainingSettings):
         "together", description="an output for each rater, a network for each, or everyone's mean as every output"
     )
     start_from: str | None = Field(
-        None, description="an expression model: its folder, or its id or name in the store; its weights, a new head"
+        None, description="an expression model: its folder, its id or name in the store, or shipped; its weights, a new head"
     )
     transfer_rate: float = Field(0.1, gt=0, description="with start_from: the learning rate times this")
     freeze: Literal["nothing", "convolutions", "all but the head"] = Field(
@@ -340,6 +351,11 @@ class EvaluateSettings(Settings):
     replicates: int = Field(2000, ge=100, description="of the bootstrap over recordings")
     seed: int = Field(0, description="of the bootstrap")
     ceiling: str | None = Field(None, description="id of predictions that stand as the ceiling in the tables")
+
+    @property
+    def fusions(self) -> tuple[Fusion, ...]:
+        """The gold standards among `gold`."""
+        return tuple(name for name in self.gold if name != "none")
 
     @property
     def overlap(self) -> tuple[Partition, ...]:

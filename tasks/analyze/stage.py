@@ -73,7 +73,7 @@ def _write_results(store: Store, recording: Recording, clip: Clip, card: Express
         import torch
 
         from tasks.analyze.expressions import write_expressions
-        from tasks.analyze.weights import shipped_network
+        from tasks.expression.shipped import shipped_network
 
         where = resolve_device(device)
         network, _ = shipped_network()

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from schemas.settings import FacesSettings
 from tasks.analyze.clips import Clip, work_store
 from tasks.analyze.stage import ClipSummary, analyze_clip
-from tasks.analyze.weights import shipped_card
+from tasks.expression.shipped import shipped_card
 from tasks.ingest.recordings import Recording
 from tasks.training.task import gpu_slot
 

@@ -10,6 +10,7 @@ from schemas.cards import ExpressionCard, ModelCard
 from schemas.errors import SettingsError, TrainingError
 from schemas.settings import CnnTraining, NamedNetwork, RnnTraining
 from tasks.expression.plan import ExpressionStore, read_expression_card, read_expression_cards
+from tasks.expression.shipped import SHIPPED, shipped_card, shipped_folder
 from tasks.faces.plan import stored_frames_key
 from tasks.features.plan import stored_features_key
 from tasks.ingest.recordings import Recording, ratings_key
@@ -37,12 +38,15 @@ class Start:
     card: ExpressionCard
 
 
-def training_inputs(store: Store, recordings: Sequence[Recording], *, features_model_id: str | None) -> TrainingInputs:
+def training_inputs(
+    store: Store, recordings: Sequence[Recording], *, dimension: str, features_model_id: str | None
+) -> TrainingInputs:
     """The train and dev recordings that have ratings and complete frames (or features of one model).
 
     Args:
         store: what is on disk.
         recordings: all of them.
+        dimension: which ratings.
         features_model_id: the CNN whose features an RNN reads; None for a CNN, which reads chips.
 
     Raises:
@@ -58,7 +62,7 @@ def training_inputs(store: Store, recordings: Sequence[Recording], *, features_m
             if features_model_id is None
             else stored_features_key(store, features_model_id, recording.recording_id)
         )
-        ratings = ratings_key(store, recording.recording_id)
+        ratings = ratings_key(store, recording.recording_id, dimension)
         if data is None or ratings is None:
             continue
         found[recording.partition].append(recording.recording_id)
@@ -76,6 +80,8 @@ def training_inputs(store: Store, recordings: Sequence[Recording], *, features_m
 def find_start(store: Store, settings: CnnTraining | RnnTraining) -> Start | None:
     """The expression model that a training starts from, None if it starts from chance.
 
+    `shipped` is the model of that name in the store, else the one in the package.
+
     Raises:
         SettingsError: there is no such model, or several go by that name.
     """
@@ -87,12 +93,15 @@ def find_start(store: Store, settings: CnnTraining | RnnTraining) -> Start | Non
             return Start(folder, read_expression_card(folder))
     cards = read_expression_cards(expressions)
     named = [card for card in cards if card.name == wanted]
+    if not named and wanted == SHIPPED:
+        return Start(shipped_folder(), shipped_card())
     if len(named) != 1:
         found = named or cards
         raise SettingsError(
             f"start_from = {wanted!r}: expected the folder of an expression model, or the id or name of one in "
             f"{expressions.models}; found there {', '.join(card.model_id for card in found) or 'none'}. "
             + ("Name one of these by its id" if found else "Run affectflow train-expression first")
+            + f', or take "{SHIPPED}", the network in the package'
         )
     return Start(expressions.model(named[0].model_id), named[0])
 
@@ -143,6 +152,6 @@ def current_model(
     features_model_id: str | None = None,
 ) -> ModelCard | None:
     """The model that these settings and what is on disk would give, if it has been trained."""
-    inputs = training_inputs(store, recordings, features_model_id=features_model_id)
+    inputs = training_inputs(store, recordings, dimension=settings.dimension, features_model_id=features_model_id)
     start = find_start(store, settings)
     return find_model(store, training_key(settled(settings, start), inputs, features_model_id, start))

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from models.valence import valence_of
-from tasks.analyze.weights import shipped_folder, shipped_network
 from tasks.expression.plan import read_expression_card
+from tasks.expression.shipped import shipped_folder, shipped_network
 
 from ..tasks.faces.conftest import write_portrait
 

@@ -20,9 +20,9 @@ from schemas.cards import ExpressionCard, ExpressionScore, ShippedCard
 from schemas.expressions import FER2013_CLASSES
 from schemas.settings import FacesSettings, IngestSettings, NamedNetwork
 from schemas.tables import frames_schema
-from tasks.analyze import weights
 from tasks.analyze.clips import Clip, corpus_folder, list_clips, work_store, write_manifest
 from tasks.analyze.stage import ClipSummary, analyze_clip
+from tasks.expression import shipped
 from tasks.expression.networks import build_network
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.ingest.stage import ingest_corpus
@@ -140,7 +140,7 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExpressionCard:
     made = card_of(weights_sha256(data))
     (folder / WEIGHTS_FILE).write_bytes(data)
     (folder / CARD_FILE).write_text(made.model_dump_json(), encoding="utf-8")
-    monkeypatch.setattr(weights, "shipped_folder", lambda: folder)
+    monkeypatch.setattr(shipped, "shipped_folder", lambda: folder)
     return made
 
 

@@ -10,9 +10,9 @@ from schemas.cards import ExpressionCard
 from schemas.errors import StoreError, UnusableInputError
 from schemas.ids import is_recording_id
 from schemas.settings import IngestSettings
-from tasks.analyze import weights
 from tasks.analyze.clips import Clip, corpus_folder, has_manifest, list_clips, manifest_of, work_store, write_manifest
 from tasks.analyze.plan import analysis_key, is_up_to_date, stored_key
+from tasks.expression import shipped
 from tasks.ingest.discover import list_corpus
 
 from .conftest import FACES, MakeClip, write_film
@@ -104,15 +104,15 @@ def test_the_key_hangs_on_weights_and_settings(make_clip: MakeClip) -> None:
 
 
 def test_damaged_weights_are_refused(card: ExpressionCard) -> None:
-    _, found = weights.shipped_network()
+    _, found = shipped.shipped_network()
     assert found == card
-    path = weights.shipped_folder() / "model.safetensors"
+    path = shipped.shipped_folder() / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     with pytest.raises(StoreError, match=r"not whole .*sha256.*install affectflow anew"):
-        weights.shipped_network()
+        shipped.shipped_network()
     path.unlink()
     with pytest.raises(StoreError, match="install affectflow anew"):
-        weights.shipped_network()
-    (weights.shipped_folder() / "card.json").unlink()
+        shipped.shipped_network()
+    (shipped.shipped_folder() / "card.json").unlink()
     with pytest.raises(StoreError, match="install affectflow anew"):
-        weights.shipped_card()
+        shipped.shipped_card()

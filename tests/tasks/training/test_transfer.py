@@ -18,9 +18,12 @@ from models.apart import RatersApart
 from models.blocks import FaceNetwork
 from schemas.cards import ExpressionCard, ModelCard
 from schemas.errors import SettingsError, TrainingError
+from schemas.loading import load_training
+from schemas.presets import preset_path
 from schemas.settings import Augmentation, CnnTraining, NamedNetwork, RnnTraining
 from tasks.evaluation.stage import evaluate
 from tasks.expression.plan import ExpressionStore
+from tasks.expression.shipped import shipped_folder
 from tasks.features.stage import extract_features
 from tasks.prediction.stage import predict
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE, read_cards
@@ -28,7 +31,7 @@ from tasks.store.layout import Store
 from tasks.training import fit as fitting
 from tasks.training import stage as training
 from tasks.training.networks import build_cnn, input_shape, load_cnn, weights_bytes, weights_sha256
-from tasks.training.plan import current_model
+from tasks.training.plan import current_model, find_start
 from tasks.training.stage import train_model
 
 from ..conftest import EVALUATE, FEATURES_RUN, PREDICT_RUN, RATERS, RNN, Corpus, chips_of, dataset_card
@@ -190,6 +193,27 @@ def test_the_same_weights_by_any_name_are_one_training(corpus: Corpus, monkeypat
     folder.rmdir()
     write_expression(corpus.store, seed=1, **OPTIONS)
     assert current_model(corpus.store, corpus.recordings, TRANSFER) is None
+
+
+def test_the_network_that_ships_is_found_where_the_store_has_none_of_that_name(corpus: Corpus) -> None:
+    settings = load_training(preset_path("shipped-cnn"))
+    assert isinstance(settings, CnnTraining)
+    packaged = find_start(corpus.store, settings)
+    assert packaged is not None
+    assert packaged.folder == shipped_folder()
+    given = load_file(packaged.folder / WEIGHTS_FILE)
+
+    card = trained(corpus, start_from="shipped", freeze=settings.freeze, network=settings.network.model_dump())
+
+    assert card.start is not None
+    assert card.start.model_id == packaged.card.model_id
+    found = load_file(corpus.store.model(card.model_id) / WEIGHTS_FILE)
+    for name, tensor in given.items():
+        assert name.startswith("head.") or torch.equal(found[name], tensor.to(found[name].dtype)), name
+    own = write_expression(corpus.store, name="shipped", **OPTIONS)
+    nearer = find_start(corpus.store, settings)
+    assert nearer is not None
+    assert nearer.folder == own
 
 
 def test_what_cannot_be_started_from_is_named(corpus: Corpus) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from models.blocks import FaceNetwork
 
 
+SHIPPED = "shipped"
+"""What its training is called, and what settings call it by."""
+
+
 def shipped_folder() -> Path:
     """Folder of `model.safetensors` and `card.json`: `models/weights/expression` of a checkout or a wheel alike."""
     return Path(models.__file__).parent / "weights" / "expression"
