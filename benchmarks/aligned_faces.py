@@ -29,7 +29,7 @@ from schemas.tables import CHIP_SIZE
 from tasks.analyze.plan import VIEWS
 from tasks.expression.batches import DevicePictures, probabilities
 from tasks.expression.faces import load_faces
-from tasks.expression.networks import InputShape, load_expression
+from tasks.expression.networks import load_expression
 from tasks.expression.prepare import Prepared, prepare
 from tasks.expression.shipped import shipped_folder
 from tasks.expression.source import open_source
@@ -37,6 +37,7 @@ from tasks.faces.chip import aligned_luma, finished_chip, placement
 from tasks.faces.decode import Picture
 from tasks.faces.detect import Detector, find_landmarks
 from tasks.progress import track
+from tasks.training.networks import InputShape
 
 ENLARGED = 4
 """dlib's detector looks for faces of 80 pixels and more; a crop has 48."""

@@ -40,6 +40,7 @@ from features_store import ByteArray, FloatArray, synthetic_chips, write_store
 from safetensors.torch import load_file
 from torch import nn
 
+from models.chips import network_pixels
 from models.losses import masked_mse
 from models.metrics import mean_ccc
 from models.recurrent import RecurrentNetwork
@@ -53,7 +54,7 @@ from tasks.features.stage import extract_features, reading_threads
 from tasks.ingest.recordings import Recording
 from tasks.store.cards import WEIGHTS_FILE
 from tasks.store.layout import Store
-from tasks.training.data import chip_pixels, read_features
+from tasks.training.data import read_features
 from tasks.training.devices import cpu_threads, resolve_device
 from tasks.training.networks import ChipNetwork, InputShape, build_cnn, input_shape, weights_bytes, weights_sha256
 
@@ -301,7 +302,7 @@ def measure(
 
 
 def _pixels(chips: ByteArray, shape: InputShape, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(chip_pixels(chips, shape)).to(device)
+    return network_pixels(torch.tensor(chips), size=shape.size, channels=shape.channels).contiguous().to(device)
 
 
 def _check_stage(store: Store, card: ModelCard, recordings: list[Recording], ours: FloatArray) -> None:

@@ -98,7 +98,7 @@ def _recording(name: str, partition: str, num_frames: int) -> dict[str, Any]:
         "subject_id": name,
         "path": f"{name}.mp4",
         "partition": partition,
-        "sha256": "0" * 64,
+        "sha256": name.encode().hex().ljust(64, "0"),
         "bytes": 0,
         "modified": datetime(2026, 1, 1, tzinfo=UTC),
         "duration_seconds": num_frames * STEP,

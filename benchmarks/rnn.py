@@ -7,14 +7,16 @@ features and six raters; windows of 100 frames, batches of 128. Ratios are of on
 
 - Training: `tasks.training.fit.fit` on windows against forward, backward, clipping and step alone, on batches that were
   gathered before.
-- Memory: the peak of a process that trains from a store, beyond that of one that takes as many steps on recordings of
-  300 frames: what grows with the data. (The heap of either grows during its first fifty steps by some 40 MB, whatever
-  the data.) With the one batch that both hold, expected to be the features and at most two batches.
+- Memory: the peak of a process that trains one epoch from a store, beyond that of a bare one: the same imports and
+  network, as many bare steps on one batch of noise. With the batch that both hold, expected to be the features and at
+  most two batches. Beside it the same of recordings of 300 frames and as many steps: what reading from a store costs
+  whatever its size (libraries' code, their threads, the heap).
 - Inference: `predict_sequence` against one window at a time through `forward`, and the largest difference. How much is
   spared depends on how soon a network forgets: these have random weights; the last row's LSTM was trained first, from
   its own start, on what a slow sum of the features gives.
 
-Time is the process's CPU time on one thread: other work on the machine counts little.
+Time is the process's CPU time on one thread: other work on the machine counts little. Inference is also given by the
+clock, on every core against one window at a time on one, which is fastest so: that line needs a quiet machine.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -120,8 +123,8 @@ def training_ratio(network: RnnNetworkSettings, *, steps: int, rounds: int) -> t
 
 def inference_ratio(
     network: RnnNetworkSettings, *, naive_frames: int, rounds: int, trained: bool
-) -> tuple[float, float, float]:
-    """Frames/s of `predict_sequence`, that over one window at a time, and the largest difference."""
+) -> tuple[float, float, float, float]:
+    """Frames/s of `predict_sequence`, that over one window at a time, the same by the clock, the largest difference."""
     torch.manual_seed(1)
     net = build_rnn(settings_of(network), RATERS).eval()
     if trained:
@@ -129,20 +132,26 @@ def inference_ratio(
     else:
         scale_up(net)
     features, window = noise(2, FRAMES, WIDTH), network.window
-    whole, naive = [], []
+    cores, whole, naive, clock = len(os.sched_getaffinity(0)), [], [], []
     with torch.inference_mode():
         ahead = net.lookahead(window)
         padded = repeat_ends(net.prepare(features), before=window - 1 - ahead, after=ahead)
         for _ in range(rounds):
             started = time.process_time()
             found = net.predict_sequence(features, window=window)
-            middle = time.process_time()
+            middle, shown = time.process_time(), time.perf_counter()
             singly = [net(padded[None, t : t + window])[0, window - 1 - ahead] for t in range(naive_frames)]
             whole.append((middle - started) / FRAMES)
             naive.append((time.process_time() - middle) / naive_frames)
+            by_clock = (time.perf_counter() - shown) / naive_frames
+            torch.set_num_threads(cores)
+            shown = time.perf_counter()
+            net.predict_sequence(features, window=window)
+            clock.append(by_clock * FRAMES / (time.perf_counter() - shown))
+            torch.set_num_threads(1)
     ratio = statistics.median(n / w for n, w in zip(naive, whole, strict=True))
     difference = float((found[:naive_frames] - torch.stack(singly)).abs().max())
-    return 1 / statistics.median(whole), ratio, difference
+    return 1 / statistics.median(whole), ratio, statistics.median(clock), difference
 
 
 def train_a_little(net: RecurrentNetwork, window: int) -> None:
@@ -211,31 +220,59 @@ def write_store(root: Path, frames: int) -> list[Recording]:
 
 
 def child(root: Path) -> None:
-    """A whole training, then the peak of this process in MB (10^6 bytes)."""
+    """A whole training; prints the peak of this process, MB (10^6 bytes)."""
     torch.set_num_threads(1)
     recordings = [Recording(**fields) for fields in json.loads((root / "recordings.json").read_text("utf-8"))]
     settings = settings_of(RnnNetworkSettings())
     if recordings[0].num_frames == SHORT:  # as many steps as one epoch of the long ones, and a few more
         settings = settings.model_copy(update={"window_stride": 1, "max_epochs": 3})
     train_model(Store(root), recordings, settings, features_model_id=MODEL)
-    status = Path("/proc/self/status").read_text("utf-8")  # ru_maxrss would start at the parent's
-    print(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
+    print(peak_megabytes())
 
 
-def extra_batches() -> tuple[float, float]:
-    """Peak of RECOLA's size beyond that of short recordings, MB, and what of it is not features, in batches."""
-    batch = 128 * 100 * WIDTH * 4 / 1e6
-    peaks = {}
-    for frames in (SHORT, FRAMES):
+def bare_child(steps: int) -> None:
+    """Bare steps on one batch; prints the peak of this process, MB."""
+    torch.set_num_threads(1)
+    settings = settings_of(RnnNetworkSettings())
+    net = build_rnn(settings, RATERS)
+    optimizer = torch.optim.SGD(net.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+    shape = settings.batch_size, settings.network.window
+    batch = noise(0, *shape, WIDTH), noise(1, *shape, RATERS)
+    for _ in range(steps):
+        bare_step(net, optimizer, batch, settings.clip_norm)
+    print(peak_megabytes())
+
+
+def peak_megabytes() -> float:
+    """Of this process; ru_maxrss would start at its parent's."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
+def extra_batches() -> tuple[float, float, float]:
+    """What a training of RECOLA's size takes beyond a bare one.
+
+    Returns: its peak beyond the bare one's, MB; what of that is not features, in batches, the one that both hold
+        included; the same of short recordings.
+    """
+    settings = settings_of(RnnNetworkSettings())
+    windows = RECORDINGS * -(-FRAMES // settings.window_stride)
+    bare = _peak_of("--bare-child", str(-(-windows // settings.batch_size)))
+    batch = settings.batch_size * settings.network.window * WIDTH * 4 / 1e6
+    beyond, batches = {}, {}
+    for frames in (FRAMES, SHORT):
         with tempfile.TemporaryDirectory() as folder:
             rows = [dataclasses.asdict(recording) for recording in write_store(Path(folder), frames)]
             (Path(folder) / "recordings.json").write_text(json.dumps(rows), encoding="utf-8")
-            command = [sys.executable, __file__, "--child", folder]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            peaks[frames] = float(done.stdout.splitlines()[-1])
-    beyond = peaks[FRAMES] - peaks[SHORT]
-    features = 2 * RECORDINGS * (FRAMES - SHORT) * WIDTH * 4 / 1e6
-    return beyond, (beyond - features) / batch + 1
+            beyond[frames] = _peak_of("--child", folder) - bare
+        features = 2 * RECORDINGS * frames * WIDTH * 4 / 1e6
+        batches[frames] = (beyond[frames] - features) / batch + 1
+    return beyond[FRAMES], batches[FRAMES], batches[SHORT]
+
+
+def _peak_of(*arguments: str) -> float:
+    done = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
@@ -245,32 +282,42 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each pair")
     parser.add_argument("--naive-frames", type=int, default=200, help="frames predicted one window at a time")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--bare-child", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments.child)
         return
+    if arguments.bare_child:
+        bare_child(arguments.bare_child)
+        return
     torch.set_num_threads(1)
     table = Table(title="Recurrent networks, one CPU thread, windows of 100 frames", title_justify="left")
     table.add_column("network")
-    for heading in ("bare step, ms", "training / bare", "frames/s", "inference / naive", "difference"):
+    for heading in ("bare step, ms", "training / bare", "frames/s", "inference / naive", "by the clock", "difference"):
         table.add_column(heading, justify="right")
     failed = []
     for name, network in NETWORKS.items():
         step, training = training_ratio(network, steps=arguments.steps, rounds=arguments.rounds)
-        rate, inference, difference = inference_ratio(
+        rate, inference, clock, difference = inference_ratio(
             network,
             naive_frames=arguments.naive_frames,
             rounds=arguments.rounds,
             trained=name.endswith("trained"),
         )
-        table.add_row(name, f"{step:.1f}", f"{training:.3f}", f"{rate:,.0f}", f"{inference:.1f}", f"{difference:.1e}")
+        table.add_row(
+            *(name, f"{step:.1f}", f"{training:.3f}", f"{rate:,.0f}", f"{inference:.1f}"),
+            *(f"{clock:.1f}", f"{difference:.1e}"),
+        )
         slow = inference < LEAST_INFERENCE
         if training < LEAST_TRAINING or slow or difference > MOST_DIFFERENCE:
             failed.append(name)
-    beyond, batches = extra_batches()
+    beyond, batches, fixed = extra_batches()
     console = Console(width=120)
     console.print(table)
-    console.print(f"memory: {beyond:.0f} MB beyond short recordings; in all the features + {batches:.2f} batches")
+    console.print(
+        f"memory: {beyond:.0f} MB beyond the bare training; in all the features + {batches:.2f} batches "
+        f"({fixed:.2f} with next to no features)"
+    )
     if batches > MOST_BATCHES:
         failed.append("memory")
     for name in failed:

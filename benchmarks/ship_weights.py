@@ -22,15 +22,15 @@ from models.valence import valence_of
 from schemas.cards import ExpressionCard, ShippedCard
 from schemas.expressions import ExpressionTraining
 from tasks.analyze.plan import VIEWS
-from tasks.expression.shipped import shipped_folder
 from tasks.expression.batches import DevicePictures, probabilities
 from tasks.expression.faces import load_faces
-from tasks.expression.networks import InputShape, load_expression, with_weights
+from tasks.expression.networks import load_expression, with_weights
 from tasks.expression.prepare import Prepared, prepare
+from tasks.expression.shipped import shipped_folder
 from tasks.expression.source import open_source
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.parts import replacing, write_text
-from tasks.training.networks import weights_bytes, weights_sha256
+from tasks.training.networks import InputShape, weights_bytes, weights_sha256
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -16,6 +16,7 @@ from schemas.runs import CompareRun
 from tasks.evaluation.compare import Difference, compare
 from tasks.evaluation.leaks import MARK
 from tasks.evaluation.plan import HUMAN, TRIVIAL
+from tasks.evaluation.stage import gold_standards
 from tasks.ingest.recordings import read_corpus_note, read_recordings
 from tasks.store.cards import read_card
 from tasks.store.layout import Store
@@ -34,18 +35,23 @@ def compare_and_show(run: CompareRun, console: Console) -> dict[str, Any]:
     store, settings = Store(run.store), settings_of(run).evaluate
     models = (run.model_a, run.model_b)
     dimension = _dimension(store, models, settings.ceiling)
+    recordings = read_recordings(store)
     with writing(store.root):  # a chain that has not been fitted yet is written
-        found = compare(store, read_recordings(store), models, dimension, settings)
+        found = compare(store, recordings, models, dimension, settings)
+    golds = gold_standards(store, recordings, dimension, settings)
     note = " (synthetic corpus)" if read_corpus_note(store) else ""
     for partition, pooling in dict.fromkeys((one.partition, one.pooling) for one in found):
         shown = [one for one in found if (one.partition, one.pooling, one.metric) == (partition, pooling, "ccc")]
         console.print(_table(shown, models, note=note))
     console.print(f"protocol: {found[0].protocol_line}", soft_wrap=True)
+    for gold in golds:
+        console.print(f"{gold.partition}: {gold.words}", soft_wrap=True, highlight=False, markup=False)
     return {
         "models": list(models),
         "dimension": dimension,
         "protocol": found[0].protocol,
         "protocol_line": found[0].protocol_line,
+        "gold_standards": [dataclasses.asdict(gold) | {"words": gold.words} for gold in golds],
         "differences": [{**dataclasses.asdict(one), "is_clear": one.is_clear} for one in found],
     }
 

@@ -10,7 +10,6 @@ from schemas.cards import ModelCard
 from schemas.errors import Problem, StoreError, TrainingError
 from schemas.runs import PipelineRun
 from schemas.settings import PipelineSettings
-from tasks.evaluation.plan import metrics_path
 from tasks.evaluation.plan import pending as pending_metrics
 from tasks.faces.plan import pending as pending_faces
 from tasks.features.plan import pending as pending_features
@@ -18,6 +17,7 @@ from tasks.ingest.plan import plan_ingest
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.people.plan import pending as pending_people
 from tasks.prediction.plan import pending as pending_predictions
+from tasks.report.plan import report_is_current
 from tasks.store.layout import Store
 from tasks.training.plan import current_model
 
@@ -56,7 +56,7 @@ def plan_pipeline(run: PipelineRun) -> PipelinePlan:
     scoring = scoring_of(cards, settings.evaluate)
     if pending_metrics(store, recordings, scoring.model_ids, scoring.dimension, settings.evaluate):
         return PipelinePlan(first_stale="evaluate", problems=ingest.problems)
-    if not report_is_current(store, scoring):
+    if not report_is_current(store, scoring.rows, protocol=scoring.protocol_name, dimension=scoring.dimension):
         return PipelinePlan(first_stale="report", problems=ingest.problems)
     return PipelinePlan(first_stale=None, problems=ingest.problems, scoring=scoring)
 
@@ -105,15 +105,3 @@ def _models(
         if pending_predictions(store, recordings, card, settings.predict):
             return f"predictions of {card.model_id}"
     return [cnn, rnn]
-
-
-def report_is_current(store: Store, scoring: Scoring) -> bool:
-    """True if the report is of this protocol, and newer than every metric it shows and every failure."""
-    report, markdown = store.reports / "report.html", store.reports / "report.md"
-    if not report.exists() or not markdown.exists():
-        return False
-    if f"\nProtocol: {scoring.protocol_name}:" not in markdown.read_text(encoding="utf-8"):
-        return False  # somebody has evaluated under another one since
-    shown = [metrics_path(store, model_id, scoring.protocol_name) for model_id in scoring.model_ids]
-    newest = max(path.stat().st_mtime_ns for path in [*shown, *store.failures.glob("part-*.parquet")])
-    return report.stat().st_mtime_ns >= newest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,12 @@ from rich.console import Console
 from flows.plan import plan_pipeline, scoring_after
 from flows.presets import settings_of
 from flows.scoring import Scoring, chosen_cards, scoring_of
-from flows.seeds import over_seeds, seed_groups
 from flows.terminal import failures_table, problems_table, scores_table
 from schemas.cards import ModelCard
 from schemas.presets import conf_dir
 from schemas.runs import EvaluateRun, PipelineRun
 from schemas.tables import frames_schema
+from tasks.evaluation.leaks import MARK
 from tasks.ingest.recordings import read_corpus_note, read_recordings
 from tasks.store.cards import read_cards
 from tasks.store.failures import read_failures
@@ -24,6 +25,8 @@ from tasks.store.parts import read_table
 
 if TYPE_CHECKING:
     from tasks.expression.stage import ExpressionRun
+    from tasks.report.seeds import SeedRow
+    from tasks.report.summary import ScoreTable
 
 
 def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
@@ -53,6 +56,8 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
 
     Returns: the same for machines.
     """
+    from tasks.evaluation.fusions import read_fusions
+    from tasks.report.seeds import over_seeds, seed_groups
     from tasks.report.summary import read_scores, tabulate
 
     synthetic = bool(read_corpus_note(store))
@@ -61,16 +66,19 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
     tables = [tabulate(scores, partition=shown, pooling=pooling, metric="ccc") for pooling in scores.poolings]
     for table in tables:
         console.print(scores_table(table, note=" (synthetic corpus)" if synthetic else ""))
-    groups = seed_groups({card.model_id: card for card in read_cards(store) if card.model_id in scoring.model_ids})
-    seeds = [told for table in tables for told in over_seeds(table, groups)]
-    for told in seeds:
-        mean, spread = told["mean"]["mean"], told["mean"]["spread"]
-        if mean is not None and spread is not None:
-            pooling = told["pooling"].replace("_", " ")
+    groups = seed_groups(read_cards(store))
+    seeds = [(table, told) for table in tables for told in over_seeds(table, groups)]
+    for table, told in seeds:
+        if told.mean.mean is not None and told.mean.spread is not None:
             console.print(
-                f"{told['label']}, {told['mean']['seeds']} seeds, {pooling}: mean CCC {mean:.3f} +- {spread:.3f}"
+                f"{told.label}, {table.partition}, {table.pooling.replace('_', ' ')}: mean CCC {told.mean.mean:.3f} "
+                f"+- {told.mean.spread:.3f} (protocol {table.protocol}{_marked(table)})",
+                soft_wrap=True,
             )
     console.print(f"protocol: {scoring.protocol}", soft_wrap=True)
+    golds = read_fusions(store, scoring.dimension, scoring.protocol_name)
+    for gold in golds:
+        console.print(f"{gold.partition}: {gold.words}", soft_wrap=True, highlight=False, markup=False)
     report = store.reports / "report.html"
     console.print(f"report:   {report}", soft_wrap=True)
     failures = read_failures(store).to_pylist()
@@ -81,7 +89,8 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
         "report": str(report),
         "protocol": scoring.protocol,
         "synthetic": synthetic,
-        "seeds": seeds,
+        "gold_standards": [asdict(gold) | {"words": gold.words} for gold in golds],
+        "seeds": [_seeds_of(table, told) for table, told in seeds],
         "scores": [
             {
                 "protocol": table.protocol,
@@ -108,6 +117,25 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
     }
 
 
+def _marked(table: ScoreTable) -> str:
+    return f"; {MARK}" if table.is_selected_here else ""
+
+
+def _seeds_of(table: ScoreTable, told: SeedRow) -> dict[str, Any]:
+    """A row over seeds for machines."""
+    return {
+        "protocol": table.protocol,
+        "selected_on_scored_partition": table.is_selected_here,
+        "partition": table.partition,
+        "pooling": table.pooling,
+        "metric": table.metric,
+        "label": told.label,
+        "model_ids": list(told.model_ids),
+        "raters": {name: asdict(one) for name, one in zip(table.raters, told.columns, strict=True)},
+        "mean": asdict(told.mean),
+    }
+
+
 def faces_in(root: Path) -> dict[str, Any]:
     """Frames and faces of every recording, from the store."""
     store = Store(root)
@@ -131,7 +159,8 @@ def training_of(root: Path, card: ModelCard) -> dict[str, Any]:
     """What a training came to, and the command that follows."""
     said = (
         f"{card.model_id}: {card.num_parameters:,} parameters, {len(card.raters)} raters, "
-        f"epoch {card.best_epoch + 1} of {len(card.history)}, dev CCC {card.dev_ccc:.3f} (selected on dev)"
+        f"epoch {card.best_epoch + 1} of {len(card.history)}, dev CCC {card.dev_ccc:.3f} (mean over raters, recordings "
+        "concatenated; the epoch was selected by it: no result)"
     )
     following = "features" if card.input == "chips" else "predict"
     return {

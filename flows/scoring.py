@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.cards import ModelCard
@@ -10,6 +10,7 @@ from schemas.errors import UnusableInputError
 from schemas.settings import EvaluateSettings
 from tasks.evaluation.plan import HUMAN_ONE, HUMAN_REST, TRAINING_MEAN, TRAINING_MEAN_CURVE
 from tasks.evaluation.protocol import describe
+from tasks.report.seeds import SEED
 from tasks.report.summary import ReportRow
 from tasks.store.cards import read_card, read_cards
 from tasks.store.layout import Store
@@ -48,7 +49,8 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
             "run train, features and predict first, or choose with --model"
         )
     real = [card for card in cards if not card.is_control]
-    rows = [_row(card) for card in sorted(real, key=lambda card: (card.input != "features", card.model_id))]
+    labels = _labels(cards)
+    rows = [_row(card, labels) for card in _in_order(real)]
     rows += [
         ReportRow(TRAINING_MEAN, "training mean", "trivial"),
         ReportRow(TRAINING_MEAN_CURVE, "mean over time", "trivial"),
@@ -57,11 +59,7 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
     ]
     if settings.ceiling is not None:
         rows.append(ReportRow(settings.ceiling, settings.ceiling.replace("-", " "), "ceiling"))
-    rows += [
-        ReportRow(card.model_id, "control: CNN + RNN" if card.input == "features" else "control: CNN", "control")
-        for card in sorted(cards, key=lambda card: (card.input != "features", card.model_id))
-        if card.is_control
-    ]
+    rows += [ReportRow(card.model_id, labels[card.model_id], "control") for card in _in_order(cards) if card.is_control]
     return Scoring(
         rows=tuple(rows),
         dimension=dimensions[0],
@@ -89,9 +87,41 @@ def cards_with_predictions(store: Store, cards: Sequence[ModelCard]) -> list[Mod
     return [card for card in cards if any((folder / card.model_id).glob("*/part-*.parquet"))]
 
 
-def _row(card: ModelCard) -> ReportRow:
-    return ReportRow(card.model_id, _kind(card), "model" if card.input == "features" else "single-frame")
+def _row(card: ModelCard, labels: Mapping[str, str]) -> ReportRow:
+    return ReportRow(card.model_id, labels[card.model_id], "model" if card.input == "features" else "single-frame")
+
+
+def _in_order(cards: Sequence[ModelCard]) -> list[ModelCard]:
+    """CNN + RNN first; those that differ by their seed alone stand together, by seed."""
+    return sorted(cards, key=lambda card: (card.input != "features", card.name, _seed(card), card.model_id))
+
+
+def _labels(cards: Sequence[ModelCard]) -> dict[str, str]:
+    """A label of its own for each model: its kind, or its name where several are of a kind, then its seed, its hash."""
+    labels = {card.model_id: _kind(card) for card in cards}
+    for kind in set(labels.values()):
+        several = [card for card in cards if labels[card.model_id] == kind]
+        if len({card.name for card in several}) > 1:
+            labels |= {card.model_id: f"control: {card.name}" if card.is_control else card.name for card in several}
+    endings: tuple[Callable[[ModelCard], str], ...] = (
+        lambda card: f"{SEED}{_seed(card)}",
+        lambda card: f" ({card.model_id.rpartition('-')[2]})",
+    )
+    for ending in endings:
+        alike: dict[str, list[ModelCard]] = {}
+        for card in cards:
+            alike.setdefault(labels[card.model_id], []).append(card)
+        for several in alike.values():
+            if len({ending(card) for card in several}) > 1:
+                labels |= {card.model_id: labels[card.model_id] + ending(card) for card in several}
+    return labels
+
+
+def _seed(card: ModelCard) -> int:
+    return int(card.settings.get("seed", 0))
 
 
 def _kind(card: ModelCard) -> str:
+    if card.is_control:
+        return "control: CNN + RNN" if card.input == "features" else "control: CNN"
     return "CNN + RNN" if card.input == "features" else "single-frame CNN"

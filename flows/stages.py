@@ -140,7 +140,12 @@ def _failed(outcome: _Summary | BaseException) -> bool:
 def train(store: Store, settings: CnnTraining | RnnTraining, features_model_id: str | None = None) -> ModelCard:
     """Train a model, or find the one trained on exactly this."""
     card = train_model_task(store.root, settings, features_model_id)
-    _logger.info("%s: epoch %d, dev CCC %.3f (selected there)", card.model_id, card.best_epoch + 1, card.dev_ccc)
+    _logger.info(
+        "%s: epoch %d, dev CCC %.3f (mean over raters, concatenated; selected by it: no result)",
+        card.model_id,
+        card.best_epoch + 1,
+        card.dev_ccc,
+    )
     return card
 
 

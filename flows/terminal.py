@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.progress import Progress, ProgressColumn, Task, TaskID
 from rich.progress_bar import ProgressBar
@@ -173,7 +174,8 @@ def problems_table(problems: Sequence[Problem]) -> Table:
         table.add_column(heading, overflow="fold")
     for problem in problems:
         line = "" if problem.line is None else str(problem.line)
-        table.add_row(problem.severity, problem.recording_id or "", problem.path, line, problem.expected, problem.found)
+        cells = (problem.recording_id or "", problem.path, line, problem.expected, problem.found)
+        table.add_row(problem.severity, *(escape(cell) for cell in cells))
     return table
 
 
@@ -183,7 +185,7 @@ def failures_table(failures: Sequence[Mapping[str, Any]]) -> Table:
     for heading in ("recording", "stage", "error", "message"):
         table.add_column(heading, overflow="fold")
     for failure in failures:
-        table.add_row(failure["recording_id"], failure["stage"], failure["error"], failure["message"])
+        table.add_row(*(escape(failure[name]) for name in ("recording_id", "stage", "error", "message")))
     return table
 
 
@@ -192,9 +194,9 @@ def scores_table(scores: ScoreTable, *, note: str) -> Table:
     if len(scores.raters) > _MOST_COLUMNS:
         return _spread_table(scores, note=note)
     table = _empty_table(scores, note)
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for rater in scores.raters:
-        table.add_column(rater, justify="right", min_width=5)
+        table.add_column("\n".join(rater.split(" ", 1)), justify="right", min_width=5)  # gold over its name
     table.add_column("mean", justify="right", style="bold", min_width=5)
     table.add_column("95 %", justify="right", no_wrap=True)
     for row in scores.rows:
@@ -208,7 +210,7 @@ def _spread_table(scores: ScoreTable, *, note: str) -> Table:
     import statistics
 
     table = _empty_table(scores, note)
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for heading in (f"mean of {len(scores.raters)}", "95 %", "lowest", "median", "highest"):
         table.add_column(heading, justify="right")
     for row in scores.rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.metrics import Metric, Moments, merged
+from models.metrics import Metric, Moments, is_constant, merged
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,8 +44,8 @@ def concatenated_replicates(of: Moments, draws: FloatArray) -> dict[Metric, Floa
     var_x, var_y, cov = square_x / n - mean_x**2, square_y / n - mean_y**2, product / n - mean_x * mean_y
     gap = (mean_x + whole.mean_x) - (mean_y + whole.mean_y)
     size = np.maximum(whole.n, 1)
-    flat_x = (whole.low_x == whole.high_x) | (var_x <= _FLAT * whole.ss_x / size)
-    flat_y = (whole.low_y == whole.high_y) | (var_y <= _FLAT * whole.ss_y / size)
+    flat_x = is_constant(whole.low_x, whole.high_x) | (var_x <= _FLAT * whole.ss_x / size)
+    flat_y = is_constant(whole.low_y, whole.high_y) | (var_y <= _FLAT * whole.ss_y / size)
     with np.errstate(invalid="ignore", divide="ignore"):
         cc = np.clip(cov / np.sqrt(var_x * var_y), -1, 1)
         ccc = 2 * cov / (var_x + var_y + gap**2)

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-ByteArray = npt.NDArray[np.uint8]
+from models.image_augmentation import resized
 
-_LUMA = np.array([77, 150, 29], dtype=np.uint16)  # Rec. 601 weights .299 .587 .114 in 1/256
+_LUMA = (77, 150, 29)  # Rec. 601 weights .299 .587 .114 in 1/256
 _LOCAL_KERNEL = 5
 
 
-def network_pixels(chips: ByteArray, *, size: int, colour: str) -> ByteArray:
+def network_pixels(chips: torch.Tensor, *, size: int, channels: int) -> torch.Tensor:
     """Stored chips at a network's resolution and colour.
 
-    Gray is Rec. 601 luma; 48x48 is the mean of 2x2 pixels, both rounded to whole numbers.
+    Gray is Rec. 601 luma; 48x48 is the mean of 2x2 pixels; any other size is interpolated. All are rounded to whole
+    numbers, and the same on every device.
 
     Args:
-        chips: `[batch, 96, 96, 3]` RGB or `[batch, 96, 96, 1]` gray.
-        size: 96 or 48.
-        colour: `rgb` or `gray`.
+        chips: `[batch, 96, 96, 3]` RGB or `[batch, 96, 96, 1]` gray, uint8.
+        size: side of the result.
+        channels: of the result: 3, or 1 for gray.
 
-    Returns: `[batch, channel, size, size]`, 0 to 255.
+    Returns: `[batch, channels, size, size]` uint8; channels may be last in memory.
 
     Raises:
-        ValueError: colour is asked of gray chips, or the size is neither 96 nor 48.
+        ValueError: colour is asked of gray chips.
     """
-    pixels = chips.astype(np.uint16)
-    if colour == "gray" and chips.shape[-1] == 3:
-        pixels = ((pixels * _LUMA).sum(axis=-1, keepdims=True, dtype=np.uint16) + np.uint16(128)) >> np.uint16(8)
-    elif colour == "rgb" and chips.shape[-1] != 3:
+    whole, stored = chips.shape[1], chips.shape[-1]
+    pixels = chips.permute(0, 3, 1, 2)
+    if channels == 1 and stored == 3:
+        luma = (chips * torch.tensor(_LUMA, dtype=torch.int32, device=chips.device)).sum(dim=-1, dtype=torch.int32)
+        pixels = ((luma + 128) >> 8).to(torch.uint8)[:, None]
+    elif channels == 3 and stored != 3:
         raise ValueError('expected RGB chips, got gray ones; use colour = "gray", or chip_format = "rgb96"')
-    if size == 48:
-        rows = pixels[:, ::2] + pixels[:, 1::2]
-        pixels = (rows[:, :, ::2] + rows[:, :, 1::2] + np.uint16(2)) >> np.uint16(2)
-    elif size != 96:
-        raise ValueError(f"expected size 96 or 48, got {size}")
-    return np.ascontiguousarray(pixels.astype(np.uint8).transpose(0, 3, 1, 2))
+    if 2 * size == whole:
+        high = pixels.to(torch.int16)
+        rows = high[:, :, ::2] + high[:, :, 1::2]
+        return ((rows[..., ::2] + rows[..., 1::2] + 2) >> 2).to(torch.uint8)
+    if size == whole:
+        return pixels
+    return resized(pixels, size=size, channels=channels).round().clamp(0, 255).to(torch.uint8)
 
 
 class Normalisation(nn.Module):

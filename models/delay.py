@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.agreement import PairMoments, ccc, pearson, series_moments
 from models.labels import labels_at_frames
+from models.metrics import merged, moments, no_moments, scores, stacked
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -145,15 +145,17 @@ def search_delays(recordings: Iterable[DelaySample], *, num_raters: int) -> Dela
     for rater, count in enumerate(counts.tolist()):
         if count < FEWEST_RECORDINGS:
             raise ValueError(f"a rater with rows in {count} recordings", rater, count)
-    scored = [PairMoments.empty((len(DELAYS),)) for _ in range(num_raters)]
+    scored = [no_moments((len(DELAYS),)) for _ in range(num_raters)]
     for sample in recordings:
         for rater, features, labels, sums in _rows(sample):
             whole = totals[rater]
             assert whole is not None
             weights, intercept = (whole - sums).weights()
-            scored[rater] = scored[rater] + series_moments(features @ weights + intercept, labels)
-    n = np.column_stack([moments.n for moments in scored]).astype(np.int64)
-    curves = [np.where(np.isnan(pearson(moments)), np.nan, ccc(moments)) for moments in scored]
+            found = moments((features @ weights + intercept).T, labels.T)
+            scored[rater] = merged(stacked([scored[rater], found]))
+    n = np.column_stack([one.n for one in scored]).astype(np.int64)
+    every = [scores(one) for one in scored]
+    curves = [np.where(np.isnan(one["cc"]), np.nan, one["ccc"]) for one in every]
     return DelayCurves(np.column_stack(curves), n, counts)
 
 

@@ -6,16 +6,15 @@ A missing value drops its sample from that rater alone: the others' weights coun
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from models.agreement import ccc, mean_of_others, pair_moments, pearson, series_moments
+from models.agreement import mean_of_others, pair_moments
+from models.metrics import ROUNDING, moments, scores
+from schemas.settings import Fusion
 
 FloatArray = npt.NDArray[np.float64]
-
-Fusion = Literal["mean", "ewe", "ewe-loo", "avec2018"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def fuse(values: FloatArray, fusion: Fusion) -> GoldStandard:
     weights = np.where(rated, _weights(values, mean, fusion), np.nan)
     total = float(np.nansum(weights))
     if total <= 0:
-        return GoldStandard(mean, weights, f"weights that add up to {total:.3g}: raters do not agree; the mean is used")
+        found = f"weights that add up to {total:.3g}: raters do not agree, or are constant; the mean is used"
+        return GoldStandard(mean, weights, found)
     if fusion != "avec2018":
         return GoldStandard(_weighted(values, np.nan_to_num(weights)), weights)
     means = np.array([float(np.nanmean(column)) if not np.isnan(column).all() else 0.0 for column in values.T])
@@ -68,12 +68,14 @@ def fuse(values: FloatArray, fusion: Fusion) -> GoldStandard:
 def _weights(values: FloatArray, mean: FloatArray, fusion: Fusion) -> FloatArray:
     """`[rater]`; what is undefined is 0."""
     if fusion == "avec2018":
-        pairs = ccc(pair_moments(values))
+        pairs = scores(pair_moments(values))["ccc"]
         np.fill_diagonal(pairs, np.nan)
         known = ~np.isnan(pairs)
         return np.asarray(np.where(known, pairs, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
     reference = mean_of_others(values) if fusion == "ewe-loo" else np.broadcast_to(mean[:, None], values.shape)
-    return np.maximum(np.nan_to_num(pearson(series_moments(values, reference))), 0.0)
+    largest = np.nanmax(np.abs(values))  # of exact opposites the mean is 0 and rounding, which correlates by chance
+    reference = np.where(np.abs(reference) <= ROUNDING * largest, 0.0, reference)
+    return np.maximum(np.nan_to_num(scores(moments(values.T, reference.T))["cc"]), 0.0)
 
 
 def _weighted(values: FloatArray, weights: FloatArray) -> FloatArray:

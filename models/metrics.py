@@ -22,7 +22,11 @@ METRICS: tuple[Metric, ...] = ("rmse", "mae", "cc", "ccc", "sagr")
 _CHUNK = 1 << 20  # samples of all rows at a time: the work space stays below 100 MB at any length
 
 FINE, NO_SAMPLE, BOTH_THE_SAME, PREDICTION_CONSTANT, RATING_CONSTANT, BOTH_CONSTANT = range(6)
-"""What `degeneracy` tells apart. `BOTH_THE_SAME`: one constant, in both; CCC is 0/0 and set to 1 by definition."""
+"""What `degeneracy` tells apart. `BOTH_THE_SAME`: one constant, in both; CCC is 0/0."""
+
+ROUNDING = 1e-13
+"""A series is constant if no two of its values differ by more than this share of the largest of them: a mean of equal
+values rounds, and correlations of what is left say nothing."""
 
 
 @dataclass(frozen=True)
@@ -145,15 +149,25 @@ def merged(parts: Moments) -> Moments:
 
 
 def degeneracy(of: Moments) -> npt.NDArray[np.int_]:
-    """Why a formula alone would get it wrong: one of `FINE`, `NO_SAMPLE`, ... for each entry."""
-    # by value, for a mean may round; by variance, for squares of tiny differences vanish
-    x_constant, y_constant = (of.low_x == of.high_x) | (of.ss_x == 0), (of.low_y == of.high_y) | (of.ss_y == 0)
+    """Why a formula alone would get it wrong: one of `FINE`, `NO_SAMPLE`, ... for each entry.
+
+    The one rule for constants, of predictions, raters and gold standards alike (docs/decisions/0001-ccc.md).
+    """
+    # by variance too, for squares of tiny differences vanish
+    x_constant = is_constant(of.low_x, of.high_x) | (of.ss_x == 0)
+    y_constant = is_constant(of.low_y, of.high_y) | (of.ss_y == 0)
     both = x_constant & y_constant
+    same = is_constant(np.minimum(of.low_x, of.low_y), np.maximum(of.high_x, of.high_y))
     return np.select(
-        [of.n == 0, both & (of.low_x == of.low_y), both, x_constant, y_constant],
+        [of.n == 0, both & same, both, x_constant, y_constant],
         [NO_SAMPLE, BOTH_THE_SAME, BOTH_CONSTANT, PREDICTION_CONSTANT, RATING_CONSTANT],
         FINE,
     )
+
+
+def is_constant(low: FloatArray, high: FloatArray) -> BoolArray:
+    """True where a series from `low` to `high` varies by rounding alone."""
+    return np.asarray(high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high)))
 
 
 def scores(of: Moments) -> dict[Metric, FloatArray]:
@@ -180,7 +194,8 @@ class Agreement:
     """Scores of one series against another.
 
     `degenerate` marks what a formula alone would get wrong: no samples (all scores None), or a constant series
-    (CC is undefined, None). Two equal constant series have CCC 1.0 and carry no information.
+    (CC is undefined, None). Of two equal constant series CCC is 1.0 here and carries no information: `scores`, from
+    which tables are made, has none.
     """
 
     rmse: float | None
@@ -218,14 +233,14 @@ def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
 
 
 def mean_ccc(predictions: FloatArray, ratings: FloatArray) -> float:
-    """Mean over raters of CCC; raters without a sample are left out.
+    """Mean over raters of CCC; raters without one are left out: no sample, or the same constant as the prediction's.
 
     Args:
         predictions: `[sample, rater]`, NaN where there is none.
         ratings: `[sample, rater]`, NaN where there is none.
 
-    Returns: in [-1, 1]; NaN if no rater has a sample.
+    Returns: in [-1, 1]; NaN if no rater has a CCC.
     """
-    found = [agreement(predictions[:, r], ratings[:, r]).ccc for r in range(ratings.shape[1])]
-    known = [score for score in found if score is not None]
-    return float(np.mean(known)) if known else float("nan")
+    found = scores(moments(predictions.T, ratings.T))["ccc"]
+    known = found[np.isfinite(found)]
+    return float(known.mean()) if known.size else float("nan")

@@ -10,13 +10,16 @@ frame and the value stands at the middle step: it knows (W - 1) // 2 frames of t
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import torch
 from torch import nn
 
-from models.unrolled import courses
+from models.unrolled import Scratch, courses
 from models.windows import causal_mean, repeat_ends
 
 _CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -104,7 +107,8 @@ class RecurrentNetwork(nn.Module):
     def predict_sequence(self, features: torch.Tensor, *, window: int) -> torch.Tensor:
         """Every rater's value at every frame, each from its own window, as `forward` gives it.
 
-        Equal to 1e-5 in float32; see `models.unrolled`. No gradient.
+        Equal to 1e-5 in float32; see `models.unrolled`. No gradient. On the CPU, each of torch's threads works on
+        stretches of windows of its own, and the result does not depend on how many there are.
 
         Args:
             features: `[time, feature]`, not standardised, no gaps.
@@ -112,15 +116,22 @@ class RecurrentNetwork(nn.Module):
 
         Returns: `[time, rater]`, on the CPU.
         """
-        at_once = _WINDOWS_AT_ONCE[self.feature_mean.device.type]
-        # windows that begin in the repeats of the first frame stand apart: what they hold is hardest to forget
-        edges = [0, *range(min(window, len(features)), len(features), at_once), len(features)]
-        found = []
-        with torch.no_grad():
-            for start, end in pairwise(edges):
-                frames = self._prepared_windows(features, start, end, window)
-                found.append(self._values(frames, window).cpu())
-        return torch.cat(found)
+        on_cpu = self.feature_mean.device.type == "cpu"
+        own = threading.local()
+
+        def values(edges: tuple[int, int]) -> torch.Tensor:
+            if not hasattr(own, "scratch"):
+                own.scratch = Scratch()
+            with torch.no_grad():
+                frames = self._prepared_windows(features, *edges, window)
+                return self._values(frames, window, own.scratch).cpu()
+
+        stretches = list(pairwise(_edges(len(features), window, at_once=_WINDOWS_AT_ONCE["cpu" if on_cpu else "cuda"])))
+        threads = torch.get_num_threads() if on_cpu else 1
+        if threads == 1:
+            return torch.cat([values(edges) for edges in stretches])
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return torch.cat(list(pool.map(values, stretches)))
 
     def _prepared_windows(self, features: torch.Tensor, start: int, end: int, window: int) -> torch.Tensor:
         """Frames of the windows that predict frames `start` to `end`, prepared, the recording's ends repeated."""
@@ -130,11 +141,11 @@ class RecurrentNetwork(nn.Module):
         prepared = self.prepare(features[begin:stop].to(self.feature_mean.device))
         return repeat_ends(prepared[max(0, first) - begin :], before=max(0, -first), after=max(0, stop - len(features)))
 
-    def _values(self, frames: torch.Tensor, window: int) -> torch.Tensor:
+    def _values(self, frames: torch.Tensor, window: int, scratch: Scratch) -> torch.Tensor:
         """`[window, rater]` of neighbouring windows, laid over each other as `[frame, feature]`."""
         end = window - self.lookahead(window)
         wanted = range(max(0, end - self.pool_outputs), end)
-        last = courses(self._layers(), frames, window, wanted)
+        last = courses(self._layers(), frames, window, wanted, scratch)
         means = [
             torch.stack([course.at(step) for step in steps]).mean(dim=0) if len(steps) > 1 else course.at(steps[0])
             for course, steps in zip(last, (wanted, range(window - wanted.stop, window - wanted.start)), strict=False)
@@ -146,6 +157,17 @@ class RecurrentNetwork(nn.Module):
 
     def _layers(self) -> list[nn.RNNBase]:
         return [layer for layer in self.layers if isinstance(layer, nn.RNNBase)]
+
+
+def _edges(frames: int, window: int, *, at_once: int) -> list[int]:
+    """Where stretches of windows begin and end, alike in length.
+
+    Those that begin in the repeats of the first frame stand apart: what they hold is hardest to forget.
+    """
+    first = min(window, frames)
+    number = max(1, math.ceil((frames - first) / at_once))
+    rest = [first + (frames - first) * part // number for part in range(number + 1)]
+    return [0, *rest] if frames > first else [0, frames]
 
 
 def _start(layer: nn.RNNBase, *, identity: bool) -> None:

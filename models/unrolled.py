@@ -10,6 +10,7 @@ Each direction counts its own way, from its first step: window v at step k is at
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -25,20 +26,22 @@ _FEW = 16  # windows that are looked at first
 class Course:
     """States of one direction of one layer.
 
-    `own[k]` is `[window, unit]` at step k; `common` `[frame, unit]` are the states from the frame of window 0's last
-    own step on, the same for every window; None: all steps are own.
+    `own` `[slot, window, unit]` holds the last steps up to `steps`, step k in slot k modulo their number; `common`
+    `[frame, unit]` are the states from the frame of window 0's last own step on, the same for every window; None: all
+    steps are own.
     """
 
-    own: list[torch.Tensor]
+    own: torch.Tensor
+    steps: int
     common: torch.Tensor | None
 
     def at(self, step: int) -> torch.Tensor:
         """`[window, unit]`."""
-        if step < len(self.own):
-            return self.own[step]
+        if step < self.steps:
+            return self.own[step % len(self.own)]
         assert self.common is not None
-        begin = step - len(self.own) + 1
-        return self.common[begin : begin + len(self.own[0])]
+        begin = step - self.steps + 1
+        return self.common[begin : begin + self.own.shape[1]]
 
 
 @dataclass
@@ -57,7 +60,7 @@ class Cell:
     """One direction of a layer, made ready: the equations and the order of gates are those of torch.nn.
 
     The biases go with the input, but for the GRU's candidate. tanh x = 2 sigmoid 2x - 1 takes a fraction of tanh's
-    time, so the weights of the gates that need it are doubled.
+    time, so the weights of the gates that need it are doubled, and the LSTM's memory is held twice its size.
     """
 
     mode: str
@@ -93,26 +96,35 @@ class Cell:
             apart * factor,
         )
 
-    def step(self, x: torch.Tensor, state: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`[window, gate]`, and `[window, unit]` twice, to the next state and memory (LSTM; otherwise the state)."""
+    def step(
+        self, x: torch.Tensor, state: torch.Tensor, memory: torch.Tensor, *, out: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`[window, gate]`, and `[window, unit]` twice, to the next state, put into `out`, and the next memory.
+
+        Only the LSTM's memory is another than its state.
+        """
         if self.mode == "GRU":
-            return _gru(x, _product(self.recurrent_bias, state, self.recurrent), state)
+            state = _gru(x, _product(self.recurrent_bias, state, self.recurrent), state, out)
+            return state, state
         gates = _product(x, state, self.recurrent)
         if self.mode == "LSTM":
-            into, keep, new, out = torch.split(gates.sigmoid_(), state.shape[1], dim=1)
-            memory = torch.mul(keep, memory).addcmul_(into, new.mul_(2).sub_(1))
-            return torch.mul(memory, 2).sigmoid_().mul_(2).sub_(1).mul_(out), memory
-        state = gates.sigmoid_().mul_(2).sub_(1) if self.mode == "RNN_TANH" else gates.relu_()
+            into, keep, new, shown = torch.split(gates.sigmoid_(), state.shape[1], dim=1)
+            memory = torch.mul(keep, memory).addcmul_(into, new.sub_(0.5), value=4)
+            zero = memory.new_zeros(())
+            return torch.addcmul(zero, memory.sigmoid().sub_(0.5), shown, value=2, out=out), memory
+        if self.mode == "RNN_TANH":
+            state = torch.sub(gates.sigmoid_().mul_(2), 1, out=out)
+        else:
+            state = torch.clamp_min(gates, 0, out=out)
         return state, state
 
 
-def _gru(x: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _gru(x: torch.Tensor, recurrent: torch.Tensor, state: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     size = state.shape[1]
     gates = (x[:, : 2 * size] + recurrent[:, : 2 * size]).sigmoid_()
     reset, update = torch.split(gates, size, dim=1)
     candidate = torch.addcmul(x[:, 2 * size :], recurrent[:, 2 * size :], reset)
-    state = torch.lerp(candidate.sigmoid_().mul_(2).sub_(1), state, update)
-    return state, state
+    return torch.lerp(candidate.sigmoid_().mul_(2).sub_(1), state, update, out=out)
 
 
 def _product(start: torch.Tensor, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -133,7 +145,24 @@ def _product(start: torch.Tensor, rows: torch.Tensor, weight: torch.Tensor) -> t
     return found
 
 
-def courses(layers: Sequence[nn.RNNBase], windows: torch.Tensor, window: int, wanted: range) -> list[Course]:
+class Scratch:
+    """Memory that one call after the other writes its states into: fresh memory costs a sixth of the time."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, int], torch.Tensor] = {}
+
+    def slots(self, place: tuple[int, int], like: torch.Tensor, *shape: int) -> torch.Tensor:
+        """Uninitialised memory of a shape, which a later call for the same place takes back."""
+        size = math.prod(shape)
+        held = self._held.get(place)
+        if held is None or held.numel() < size:
+            held = self._held[place] = like.new_empty(size)
+        return held[:size].view(shape)
+
+
+def courses(
+    layers: Sequence[nn.RNNBase], windows: torch.Tensor, window: int, wanted: range, scratch: Scratch
+) -> list[Course]:
     """The last layer's states, one course for each direction.
 
     Args:
@@ -141,11 +170,13 @@ def courses(layers: Sequence[nn.RNNBase], windows: torch.Tensor, window: int, wa
         windows: `[frame, feature]`, of all windows laid over each other: W - 1 frames more than windows.
         window: W.
         wanted: the steps, counted forwards, whose states of the last layer are read.
+        scratch: where they lie until the next call with it.
     """
     count = len(windows) - window + 1
     below: list[Course] = []
     for position, layer in enumerate(layers):
-        steps = wanted if position == len(layers) - 1 or not layer.bidirectional else range(window)
+        is_last = position == len(layers) - 1
+        steps = wanted if is_last or not layer.bidirectional else range(window)
         found = []
         for direction in range(2 if layer.bidirectional else 1):
             cell = Cell.of(layer, "_reverse" if direction else "")
@@ -154,7 +185,9 @@ def courses(layers: Sequence[nn.RNNBase], windows: torch.Tensor, window: int, wa
                 inputs = _from_frames(cell, windows.flip(0) if direction else windows, count)
             else:
                 inputs = _from_below(cell, below, direction, window, last)
-            found.append(_course(cell, inputs, count, last))
+            slots = (len(wanted) if is_last else last) + 1
+            own = scratch.slots((position, direction), cell.recurrent, slots, count, layer.hidden_size)
+            found.append(_course(cell, inputs, own, last))
         below = found
     return below
 
@@ -171,42 +204,45 @@ def _from_below(cell: Cell, below: list[Course], direction: int, window: int, la
     The other direction's course is gone through from its end, its windows in reverse.
     """
     weights = [part.contiguous() for part in torch.split(cell.into, cell.into.shape[1] // len(below), dim=1)]
-    zeros = torch.zeros_like(cell.bias)
     parts, common_from = [], 0
     for number, (course, weight) in enumerate(zip(below, weights, strict=True)):
         with_it = number == direction
-        bias = zeros if number else cell.bias
+        bias = torch.zeros_like(cell.bias) if number else cell.bias
         common = None if course.common is None else _product(bias, course.common, weight)
-        parts.append((course, weight, bias, Course(course.own, common), with_it))
-        if common is None or (not with_it and last > window - len(course.own)):
+        parts.append((course, weight, Course(course.own, course.steps, common), with_it))
+        if common is None or (not with_it and last > window - course.steps):
             common_from = window
         elif with_it:
-            common_from = max(common_from, len(course.own) - 1)
+            common_from = max(common_from, course.steps - 1)
 
     def at(step: int) -> torch.Tensor:
-        found = []
-        for course, weight, bias, projected, with_it in parts:
+        found: torch.Tensor | None = None
+        for course, weight, projected, with_it in parts:
             own = step if with_it else window - 1 - step
-            # multiplied when it is due: kept, it would leave the cache
-            x = _product(bias, course.own[own], weight) if own < len(course.own) else projected.at(own)
-            found.append(x if with_it else x.flip(0))
-        return found[0] if len(found) == 1 else found[0] + found[1]
+            is_own = own < course.steps
+            seen = course.at(own) if is_own else projected.at(own)
+            seen = seen if with_it else seen.flip(0)
+            if is_own:  # multiplied when it is due: kept, it would leave the cache
+                found = _product(cell.bias if found is None else found, seen, weight)
+            else:
+                found = seen if found is None else found + seen
+        assert found is not None
+        return found
 
     return Inputs(at, common_from if common_from < window else None)
 
 
-def _course(cell: Cell, inputs: Inputs, count: int, last: int) -> Course:
-    """All steps up to `last`, or until the windows agree."""
-    state = memory = cell.recurrent.new_zeros(count, cell.recurrent.shape[1])
-    own: list[torch.Tensor] = []
+def _course(cell: Cell, inputs: Inputs, own: torch.Tensor, last: int) -> Course:
+    """All steps up to `last`, or until the windows agree; `own` `[slot, window, unit]` is where they are put."""
+    count = own.shape[1]
+    state = memory = torch.zeros_like(own[0])
     for step in range(last + 1):
         before = state, memory
-        state, memory = cell.step(inputs.at(step), state, memory)
-        own.append(state)
+        state, memory = cell.step(inputs.at(step), state, memory, out=own[step % len(own)])
         look = inputs.common_from is not None and step > inputs.common_from and step % _LOOK_EVERY == 0
         if look and count > 1 and _agree(state, before[0]) and _agree(memory, before[1]):
-            return Course(own, _common(cell, inputs, state, memory, range(step + 1, last + 1)))
-    return Course(own, None)
+            return Course(own, step + 1, _common(cell, inputs, state, memory, range(step + 1, last + 1)))
+    return Course(own, last + 1, None)
 
 
 def _agree(now: torch.Tensor, before: torch.Tensor) -> bool:
@@ -219,9 +255,9 @@ def _agree(now: torch.Tensor, before: torch.Tensor) -> bool:
 
 def _common(cell: Cell, inputs: Inputs, state: torch.Tensor, memory: torch.Tensor, steps: range) -> torch.Tensor:
     """What the windows have now, and how the last of them goes on."""
-    states = [state]
+    count = len(state)
+    states = torch.cat([state, state.new_empty(len(steps), state.shape[1])])
     state, memory = state[-1:], memory[-1:]
-    for step in steps:
-        state, memory = cell.step(inputs.at(step)[-1:], state, memory)
-        states.append(state)
-    return torch.cat(states)
+    for row, step in enumerate(steps, count):
+        state, memory = cell.step(inputs.at(step)[-1:], state, memory, out=states[row : row + 1])
+    return states

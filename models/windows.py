@@ -77,14 +77,17 @@ class WindowedSequences:
             windows: `[batch]`, positions in [0, len).
 
         Returns: features `[batch, time, feature]`, which the next call overwrites, and labels `[batch, time, rater]`.
+            In memory, features are laid out by time, then batch: as torch's recurrent layers would copy them.
         """
         starts = self.starts[windows.to(self.starts.device)]
-        shape = (len(starts), self.window, self.features.shape[1])
-        if self._gathered.shape[:1] < shape[:1]:
-            self._gathered = self.features.new_empty(shape)  # kept: fresh memory costs more than the copy
-        features = self._gathered[: len(starts)]
-        torch.index_select(_stretches(self.features, self.window), 0, starts, out=features)
-        return features, torch.index_select(_stretches(self.labels, self.window), 0, starts)
+        rows = (torch.arange(self.window, device=starts.device)[:, None] + starts).flatten()
+        width = self.features.shape[1]
+        if len(self._gathered) < len(rows):
+            self._gathered = self.features.new_empty(len(rows), width)  # kept: fresh memory costs more than the copy
+        features = self._gathered[: len(rows)]
+        torch.index_select(self.features, 0, rows, out=features)
+        by_time = features.view(self.window, len(starts), width)
+        return by_time.transpose(0, 1), torch.index_select(_stretches(self.labels, self.window), 0, starts)
 
 
 def _stretches(rows: torch.Tensor, window: int) -> torch.Tensor:

@@ -24,7 +24,7 @@ MAX_FRAMES = 5_000_000
 
 Partition = Literal["train", "dev", "test"]
 Fusion = Literal["mean", "ewe", "ewe-loo", "avec2018"]
-Gold = Literal["none"] | Fusion
+Gold = Literal["none", "corpus"] | Fusion
 
 
 class Settings(BaseModel):
@@ -146,8 +146,8 @@ class TrainingSettings(Settings):
     dimension: str = "valence"
     label_delay_seconds: Delay | dict[str, Delay] | Literal["preset", "searched"] = Field(
         0.0,
-        description="how late raters react: labels shift earlier by it; or by rater, the dimension's preset, or searched "
-        "on train",
+        description="how late raters react: labels shift earlier by it; or by rater, the dimension's preset, or "
+        "searched on train",
     )
     swap_ratings: bool = Field(False, description="negative control: train on the ratings of another recording")
     seed: int = 0
@@ -193,7 +193,8 @@ class CnnTraining(TrainingSettings):
         "together", description="an output for each rater, a network for each, or everyone's mean as every output"
     )
     start_from: str | None = Field(
-        None, description="an expression model: its folder, its id or name in the store, or shipped; its weights, a new head"
+        None,
+        description="an expression model: its folder, its id or name in the store, or shipped; its weights, a new head",
     )
     transfer_rate: float = Field(0.1, gt=0, description="with start_from: the learning rate times this")
     freeze: Literal["nothing", "convolutions", "all but the head"] = Field(
@@ -324,7 +325,7 @@ class PredictSettings(Settings):
         "context", description="frames without a face: a prediction from the context, marked so, or null"
     )
     device: str = "auto"
-    num_threads: int = Field(1, ge=0)
+    num_threads: int = Field(0, ge=0, description="stretches predicted side by side on the CPU; 0: one for each core")
 
 
 class EvaluateSettings(Settings):
@@ -335,7 +336,9 @@ class EvaluateSettings(Settings):
 
     protocol: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
     note: str = Field("", description="what a reader must know of the preset, such as where the paper is silent")
-    gold: tuple[Gold, ...] = Field(("none", "ewe"), min_length=1, description="none: every rater apart")
+    gold: tuple[Gold, ...] = Field(
+        ("none", "ewe"), min_length=1, description="none: every rater apart; corpus: the series that the corpus ships"
+    )
     delay: Annotated[float, Field(ge=0, le=10)] | Literal["searched"] = Field(
         "searched", description="how late raters react: seconds that models were trained with, or searched on train"
     )
@@ -354,8 +357,8 @@ class EvaluateSettings(Settings):
 
     @property
     def fusions(self) -> tuple[Fusion, ...]:
-        """The gold standards among `gold`."""
-        return tuple(name for name in self.gold if name != "none")
+        """The gold standards among `gold` that are fused here; what the corpus ships is none of them."""
+        return tuple(name for name in self.gold if name != "none" and name != "corpus")
 
     @property
     def overlap(self) -> tuple[Partition, ...]:

@@ -249,6 +249,22 @@ METRICS = pa.schema(
 """Scores of one model under one protocol. Whoever averages over raters takes the rows whose `target` is `rater` (or
 null), or those of `mean`: since schema 1.2 gold standards have rows of their own."""
 
+FUSIONS = pa.schema(
+    [
+        _field("protocol", pa.string()),
+        _field("dimension", pa.string()),
+        _field("partition", pa.string()),
+        _field("recording_id", pa.string()),
+        _field("fusion", pa.string()),  # mean | ewe | ewe-loo | avec2018
+        _field("rater", pa.string()),
+        _field("weight", pa.float64(), nullable=True),  # as the fusion defines it; null for a rater without a value
+        _field("share", pa.float64(), nullable=True),  # of all weights that counted; 0 to 1 where none is negative
+        _field("fallback", pa.string(), nullable=True),  # why the plain mean stands there instead, or null
+    ]
+)
+"""How the gold standards that a protocol scores against were fused: a row for each recording, fusion and rater. In
+`avec2018` weights set the offset alone; after a fallback every rater has the same share."""
+
 FAILURES = pa.schema(
     [
         _field("recording_id", pa.string()),

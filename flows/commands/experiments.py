@@ -11,7 +11,7 @@ from flows.commands.shared import JsonOption, StartOption, StoreOption, command,
 
 
 def sweep(
-    name: Annotated[str, typer.Argument(metavar="SWEEP", help="K-table1 to K-table4, P-table2, or a TOML file.")],
+    name: Annotated[str, typer.Argument(metavar="SWEEP", help="K-table1 to K-table5, P-table2, or a TOML file.")],
     store: StoreOption,
     corpus: Annotated[
         Path | None, typer.Option(help="Ingest this corpus and follow its faces first; else the store as it is.")

@@ -1,17 +1,18 @@
-"""What looks wrong with a rater, in words: stands apart, is constant, flipped, late or early, or gave nothing.
+"""What looks wrong with a rater, in words: stands apart, is constant, flipped, late or early, or gave nothing; and
+where nobody agrees with anybody.
 
 A finding is a hint to look at the ratings. Nothing is dropped because of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.agreement import PairMoments, pearson
+from models.metrics import Moments, scores
 from tasks.agreement.pool import LAG_STEP_SECONDS, Measured, lag_seconds
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,11 +23,17 @@ FLIP = -0.3
 OTHERS_AGREE = 0.2
 """Mean pairwise correlation from which raters count as agreeing."""
 
+NOBODY_AGREES = 0.1
+"""Mean pairwise correlation below which there is nothing in common to predict."""
+
 APART = 0.25
 """How far below the median of the others a rater's correlation stands who stands apart."""
 
 LAG_GAIN = 0.05
 """What a shift must add to a rater's correlation with the others to be a likely delay."""
+
+MAX_NAMED = 8
+"""Raters named in one message; further ones are counted."""
 
 FEWEST = 100
 """Samples in common below which only what is certain is said."""
@@ -63,20 +70,55 @@ def certain(measured: Measured, recording_id: str, values: FloatArray) -> Iterat
                 "and CCC is 0. Check whether the rater's device was on"
             )
             yield Finding(recording_id, rater, "constant", float(given[0]), message)
-    rated = int((measured.samples > 0).sum())
-    if rated == 1:
-        message = f"{recording_id}: one rater with values: there is nobody to agree with. Add raters, or rely on others"
-        yield Finding(recording_id, None, "too_few", 1.0, message)
+    rated = [rater for rater, n in zip(measured.raters, measured.samples, strict=True) if n > 0]
+    if len(rated) == 1:
+        message = (
+            f"{where} {rated[0]} is the only one with values: there is nobody to agree with, and a gold standard is "
+            "this rater. Add the other raters' files, or read this recording's figures for what they are"
+        )
+        yield Finding(recording_id, rated[0], "too_few", 1.0, message)
     elif measured.samples.max(initial=0) < FEWEST:
         most = measured.samples.max(initial=0)
-        message = f"{recording_id}: {most:.0f} samples of a rater at most: too few for more than a rough figure"
+        message = (
+            f"{recording_id}: raters {_listed(rated)} gave {most:.0f} samples at most: too few for more than a rough "
+            f"figure ({FEWEST} are looked for). Check whether the file is whole, or leave the recording out"
+        )
         yield Finding(recording_id, None, "too_few", float(most), message)
 
 
 def likely(measured: Measured, recording_id: str | None) -> Iterator[Finding]:
-    """Of one recording, or of all (None): sign flips, raters who stand apart, and over all recordings who is late."""
+    """Of one recording, or of all (None): sign flips, who stands apart, no agreement; over all also who is late."""
+    flips = list(_flips_and_apart(measured, recording_id))
+    yield from flips
+    if not any(one.kind == "sign_flip" for one in flips):  # whose mean correlation is low because of one rater
+        yield from _nobody_agrees(measured, recording_id)
+    if recording_id is None:
+        yield from _shifted(measured)
+
+
+def _nobody_agrees(measured: Measured, recording_id: str | None) -> Iterator[Finding]:
+    known = np.where(measured.pairs.n >= FEWEST, scores(measured.pairs)["cc"], np.nan)
+    above = known[np.triu_indices(len(known), 1)]
+    above = above[~np.isnan(above)]
+    if not above.size or above.mean() >= NOBODY_AGREES:
+        return
+    raters = [name for name, n in zip(measured.raters, measured.samples, strict=True) if n > 0]
+    message = (
+        f"{recording_id or 'over all recordings'}: raters {_listed(raters)} do not agree: mean pairwise correlation "
+        f"{above.mean():.2f}. A gold standard says little here, and ewe and avec2018 may fall back to the mean. Look "
+        'at the traces, score raters apart (gold "none"), or leave the recording out'
+    )
+    yield Finding(recording_id, None, "no_agreement", float(above.mean()), message)
+
+
+def _listed(raters: Sequence[str]) -> str:
+    shown = ", ".join(raters[:MAX_NAMED])
+    return shown if len(raters) <= MAX_NAMED else f"{shown} and {len(raters) - MAX_NAMED} more"
+
+
+def _flips_and_apart(measured: Measured, recording_id: str | None) -> Iterator[Finding]:
     where = f"{recording_id}: rater" if recording_id is not None else "over all recordings, rater"
-    line = np.where(measured.others.n >= FEWEST, pearson(measured.others), np.nan)
+    line = np.where(measured.others.n >= FEWEST, scores(measured.others)["cc"], np.nan)
     for place, rater in enumerate(measured.raters):
         if np.isnan(line[place]):
             continue
@@ -97,13 +139,11 @@ def likely(measured: Measured, recording_id: str | None) -> Iterator[Finding]:
                 f"{usual:.2f} in the median. Look at the traces before trusting a mean that includes this rater"
             )
             yield Finding(None, rater, "apart", float(line[place]), message)
-    if recording_id is None:
-        yield from _shifted(measured)
 
 
-def _rest_agrees(pairs: PairMoments, without: int) -> float:
+def _rest_agrees(pairs: Moments, without: int) -> float:
     """Mean pairwise correlation of the other raters; NaN with fewer than two."""
-    rest = np.delete(np.delete(pearson(pairs), without, axis=0), without, axis=1)
+    rest = np.delete(np.delete(scores(pairs)["cc"], without, axis=0), without, axis=1)
     above = rest[np.triu_indices(len(rest), 1)]
     above = above[~np.isnan(above)]
     return float(above.mean()) if above.size else float("nan")
@@ -112,7 +152,7 @@ def _rest_agrees(pairs: PairMoments, without: int) -> float:
 def _shifted(measured: Measured) -> Iterator[Finding]:
     lags = lag_seconds()
     enough = measured.lags.n * LAG_STEP_SECONDS >= 60  # a minute in common
-    curves = np.where(enough, pearson(measured.lags), -np.inf)
+    curves = np.where(enough, scores(measured.lags)["cc"], -np.inf)
     curves = np.where(np.isnan(curves), -np.inf, curves)
     unshifted = len(lags) // 2
     for place, rater in enumerate(measured.raters):

@@ -10,7 +10,7 @@ from tasks.store.layout import Store
 from tasks.store.parts import is_current, stage_key
 
 STAGE = "agreement"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 def agreement_path(store: Store, dimension: str) -> Path:
@@ -29,8 +29,8 @@ def findings_path(store: Store, dimension: str) -> Path:
 
 
 def agreement_key(store: Store, recordings: Sequence[Recording], dimension: str) -> str:
-    """Stage key: every recording's ratings."""
-    read = [f"{one.recording_id}:{ratings_key(store, one.recording_id)}" for one in recordings]
+    """Stage key: every recording's ratings of the dimension."""
+    read = [f"{one.recording_id}:{ratings_key(store, one.recording_id, dimension)}" for one in recordings]
     return stage_key(STAGE, STAGE_VERSION, {"dimension": dimension}, sorted(read))
 
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from models.agreement import (
     CompleteMoments,
-    PairMoments,
     complete_moments,
     lag_moments,
     mean_of_others,
     pair_moments,
-    series_moments,
+    placed,
 )
+from models.metrics import Moments, merged, moments, no_moments, stacked
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,9 +34,9 @@ class Measured:
     """
 
     raters: tuple[str, ...]
-    pairs: PairMoments
-    others: PairMoments
-    lags: PairMoments
+    pairs: Moments
+    others: Moments
+    lags: Moments
     positive: FloatArray
     samples: FloatArray
     complete: dict[tuple[str, ...], CompleteMoments]
@@ -45,7 +45,7 @@ class Measured:
     def nothing(cls) -> Measured:
         """Of no recording."""
         lags = 2 * MOST_LAGS + 1
-        pairs, others, shifted = (PairMoments.empty(shape) for shape in ((0, 0), (0,), (lags, 0)))
+        pairs, others, shifted = (no_moments(shape) for shape in ((0, 0), (0,), (lags, 0)))
         return cls((), pairs, others, shifted, np.zeros(0), np.zeros(0), {})
 
     def __add__(self, other: Measured) -> Measured:
@@ -53,13 +53,13 @@ class Measured:
         raters = tuple(dict.fromkeys((*self.raters, *other.raters)))
         one, two = self._among(raters), other._among(raters)
         complete = dict(one.complete)
-        for names, moments in two.complete.items():
-            complete[names] = complete[names] + moments if names in complete else moments
+        for names, more in two.complete.items():
+            complete[names] = complete[names] + more if names in complete else more
         return Measured(
             raters,
-            one.pairs + two.pairs,
-            one.others + two.others,
-            one.lags + two.lags,
+            merged(stacked([one.pairs, two.pairs])),
+            merged(stacked([one.others, two.others])),
+            merged(stacked([one.lags, two.lags])),
             one.positive + two.positive,
             one.samples + two.samples,
             complete,
@@ -74,9 +74,9 @@ class Measured:
         positive[at], samples[at] = self.positive, self.samples
         return Measured(
             raters,
-            self.pairs.placed((at[:, None], at[None, :]), (size, size)),
-            self.others.placed((at,), (size,)),
-            self.lags.placed((slice(None), at), (len(self.lags.n), size)),
+            placed(self.pairs, (at[:, None], at[None, :]), (size, size)),
+            placed(self.others, (at,), (size,)),
+            placed(self.lags, (slice(None), at), (len(self.lags.n), size)),
             positive,
             samples,
             self.complete,
@@ -98,7 +98,7 @@ def measure(times: FloatArray, values: FloatArray, raters: Sequence[str]) -> Mea
     return Measured(
         tuple(raters),
         pair_moments(values),
-        series_moments(values, mean_of_others(values)),
+        moments(values.T, mean_of_others(values).T),
         lag_moments(times, values, step_seconds=LAG_STEP_SECONDS, most_steps=MOST_LAGS),
         np.nansum(values > 0, axis=0).astype(np.float64),
         given.sum(axis=0).astype(np.float64),

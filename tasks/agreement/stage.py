@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from models.agreement import ccc, cronbach_alpha, icc_2k, pearson
+from models.agreement import cronbach_alpha, icc_2k
+from models.metrics import Metric, scores
 from schemas.errors import UnusableInputError
 from schemas.tables import AGREEMENT, AGREEMENT_FINDINGS, AGREEMENT_LAGS
 from tasks.agreement.findings import Finding, certain, likely
@@ -23,7 +24,7 @@ from tasks.agreement.plan import (
     lags_path,
 )
 from tasks.agreement.pool import Measured, lag_seconds, measure, shared_by_all
-from tasks.ingest.recordings import Recording, ratings_key, read_ratings_wide
+from tasks.ingest.recordings import Recording, gold_standard_alone, ratings_key, read_ratings_wide
 from tasks.progress import track
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, part_writer, write_part
@@ -31,6 +32,9 @@ from tasks.store.parts import Provenance, part_writer, write_part
 FloatArray = npt.NDArray[np.float64]
 
 _MeanKey = tuple[str, str, str | None, str | None]
+
+_SERIES: tuple[tuple[str, Metric], ...] = (("pearson", "cc"), ("ccc", "ccc"))
+"""What is told of every pair, and which metric it is."""
 
 
 def measure_agreement(store: Store, recordings: Sequence[Recording], dimension: str) -> bool:
@@ -47,7 +51,7 @@ def measure_agreement(store: Store, recordings: Sequence[Recording], dimension: 
     if not is_pending(store, recordings, dimension):
         return False
     provenance = Provenance(stage=STAGE, stage_key=agreement_key(store, recordings, dimension))
-    rated = [one for one in recordings if ratings_key(store, one.recording_id) is not None]
+    rated = [one for one in recordings if ratings_key(store, one.recording_id, dimension) is not None]
     pool = Measured.nothing()
     means: dict[_MeanKey, list[float]] = {}
     findings: list[Finding] = []
@@ -72,10 +76,7 @@ def measure_agreement(store: Store, recordings: Sequence[Recording], dimension: 
             writer.write_table(_table(rows, AGREEMENT, dimension=dimension, pooling="recording", recording_id=name))
             pool = pool + measured
         if number == 0:
-            raise UnusableInputError(
-                f"{store.root}: expected a recording with ratings of {dimension!r}, found none; name another "
-                "--dimension, or add it to [ingest] more_dimensions and ingest again"
-            )
+            raise UnusableInputError(_nobody_rated(store, recordings, dimension))
         writer.write_table(_table(list(_rows(pool)), AGREEMENT, dimension=dimension, pooling="concatenated"))
         writer.write_table(_table(_mean_rows(means), AGREEMENT, dimension=dimension, pooling="per_recording"))
     lags = _table(list(_lag_rows(pool)), AGREEMENT_LAGS, dimension=dimension)
@@ -84,6 +85,17 @@ def measure_agreement(store: Store, recordings: Sequence[Recording], dimension: 
     table = _table([asdict(finding) for finding in findings], AGREEMENT_FINDINGS, dimension=dimension)
     write_part(findings_path(store, dimension), table, provenance)
     return True
+
+
+def _nobody_rated(store: Store, recordings: Sequence[Recording], dimension: str) -> str:
+    expected = f"{store.root}: expected a recording with ratings of {dimension!r}, found none"
+    alone = gold_standard_alone(store, recordings, dimension)
+    if alone:
+        return (
+            f"{expected}, and in {', '.join(alone[:5])}{' and others' if len(alone) > 5 else ''} the corpus's gold "
+            "standard alone, which has nobody to agree with; add the raters' files to the corpus and ingest again"
+        )
+    return f"{expected}; name another --dimension, or add it to [ingest] more_dimensions and ingest again"
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema, **same: Any) -> pa.Table:
@@ -97,10 +109,9 @@ def _known(value: float | None) -> float | None:
 def _rows(measured: Measured) -> Iterator[dict[str, Any]]:
     """Everything of one recording, or of all together."""
     order = sorted(range(len(measured.raters)), key=lambda place: measured.raters[place])
-    for statistic, matrix, line in (
-        ("pearson", pearson(measured.pairs), pearson(measured.others)),
-        ("ccc", ccc(measured.pairs), ccc(measured.others)),
-    ):
+    matrices, lines = scores(measured.pairs), scores(measured.others)
+    for statistic, metric in _SERIES:
+        matrix, line = matrices[metric], lines[metric]
         pairs = []
         for position, first in enumerate(order):
             for second in order[position + 1 :]:
@@ -144,7 +155,7 @@ def _mean_rows(means: dict[_MeanKey, list[float]]) -> list[dict[str, Any]]:
 
 
 def _lag_rows(pool: Measured) -> Iterator[dict[str, Any]]:
-    curves = pearson(pool.lags)
+    curves = scores(pool.lags)["cc"]
     for place, rater in enumerate(pool.raters):
         for position, seconds in enumerate(lag_seconds()):
             n = int(pool.lags.n[position, place])
@@ -157,8 +168,11 @@ def _other_raters(pool: Measured) -> Iterator[Finding]:
     names, _ = shared_by_all(pool)
     others = [found for found in pool.complete if found != names]
     if others:
+        shown = "; ".join(", ".join(found) for found in others[:3])
+        more = f"; and {len(others) - 3} more" if len(others) > 3 else ""
         message = (
             f"over all recordings, alpha and ICC are of the samples that {', '.join(names)} all rated; recordings with "
-            f"{len(others)} other {'sets' if len(others) > 1 else 'set'} of raters are left out of these two alone"
+            f"{len(others)} other {'sets' if len(others) > 1 else 'set'} of raters ({shown}{more}) are left out of "
+            "these two alone. Read these two by recording, or check that a rater has one name in all files"
         )
         yield Finding(None, None, "other_raters", float(len(others)), message)

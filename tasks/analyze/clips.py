@@ -70,7 +70,7 @@ def list_clips(paths: Sequence[Path], out: Path) -> list[Clip]:
 
     Raises:
         UnusableInputError: a path is a folder or has no UTF-8 name, two clips have one name, a result would replace a
-            clip, or there is no such file at all.
+            clip, or there is no such file.
     """
     clips: dict[str, Clip] = {}
     for path in dict.fromkeys(path.absolute() for path in paths):
@@ -87,17 +87,17 @@ def list_clips(paths: Sequence[Path], out: Path) -> list[Clip]:
                 f"{first.path}, {path}: two clips called {clip.name}, whose results would replace each other; "
                 "analyze them into different folders"
             )
-    if not any(clip.path.exists() for clip in clips.values()):
-        raise UnusableInputError(f"{', '.join(str(clip.path) for clip in clips.values())}: no such file")
+    missing = [str(clip.path) for clip in clips.values() if not clip.path.exists()]
+    if missing:
+        raise UnusableInputError(f"{', '.join(missing)}: no such file; correct the path, or leave it out")
     _check_results(list(clips.values()))
     return list(clips.values())
 
 
 def _check_results(clips: Sequence[Clip]) -> None:
-    sources = [clip.path for clip in clips if clip.path.exists()]
     for clip in clips:
         for result in clip.results:
-            if result.exists() and any(result.samefile(source) for source in sources):
+            if result.exists() and any(result.samefile(other.path) for other in clips):
                 raise UnusableInputError(
                     f"{result}: is a clip itself, which the video with drawings would replace; "
                     "name another folder with --out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,16 @@ from models.valence import VALENCE, expected_valence
 from schemas.cards import ExpressionCard
 from schemas.tables import analysis_schema, frames_schema
 from tasks.analyze.plan import SMOOTHING_SECONDS, STAGE, VIEWS
+from tasks.features.compute import Extractor
+from tasks.features.reading import stored_chips
 from tasks.ingest.media import DECODER_VERSION
 from tasks.ingest.recordings import Recording
 from tasks.progress import track
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, read_table, write_part
-from tasks.training.data import chip_batches, chip_pixels
-from tasks.training.networks import InputShape
+from tasks.training.networks import ChipNetwork, InputShape
 
-_BATCH = 128
+_GROUPS_AHEAD = 4
 
 
 def write_expressions(
@@ -44,7 +46,7 @@ def write_expressions(
         store: the clip's `frames` are read from it.
         recording: the clip.
         target: the table.
-        network: on `device`, in evaluation mode.
+        network: in evaluation mode.
         card: of the network.
         device: where it computes.
         key: stage key of the results.
@@ -81,26 +83,26 @@ def _of_chips(
     store: Store, recording: Recording, network: FaceNetwork, card: ExpressionCard, device: torch.device
 ) -> npt.NDArray[np.float32]:
     """Probabilities of every frame with a face, in order, `[face, class]`."""
-    shape = InputShape(card.input_size, "rgb" if card.channels == 3 else "gray")
+    extractor = Extractor(network, InputShape(card.input_size, card.channels), device, answer=face_probabilities)
     found = [np.empty((0, len(card.classes)), np.float32)]
-    with track(
-        f"expressions {recording.recording_id}",
-        recording.num_frames,
-        "frames",
-        recorded_seconds=recording.duration_seconds,
-    ) as bar:
-        for chips in chip_batches(store.frames(recording.recording_id)):
-            pixels = torch.from_numpy(chip_pixels(chips, shape))
-            for start in range(0, len(pixels), _BATCH):
-                batch = pixels[start : start + _BATCH]
-                found.append(face_probabilities(network, batch.to(device)))
-                bar.advance(len(batch))
+    with (
+        ThreadPoolExecutor(1) as readers,
+        track(
+            f"expressions {recording.recording_id}",
+            recording.num_frames,
+            "frames",
+            recorded_seconds=recording.duration_seconds,
+        ) as bar,
+    ):
+        chips = stored_chips(readers, [store.frames(recording.recording_id)], _GROUPS_AHEAD)
+        for block in extractor.blocks(chips, threads=torch.get_num_threads()):
+            found.append(block)
+            bar.advance(len(block))
         bar.advance(recording.num_frames - sum(map(len, found)))
     return np.concatenate(found)
 
 
-@torch.inference_mode()
-def face_probabilities(network: FaceNetwork, pixels: torch.Tensor) -> npt.NDArray[np.float32]:
+def face_probabilities(network: ChipNetwork, pixels: torch.Tensor) -> torch.Tensor:
     """Probability of each class, the mean over `VIEWS` views.
 
     Args:
@@ -110,9 +112,7 @@ def face_probabilities(network: FaceNetwork, pixels: torch.Tensor) -> npt.NDArra
     Returns: `[face, class]`, rows sum to 1.
     """
     views = shifted_views(pixels.float(), VIEWS, step=0)
-    mean = torch.stack([network(view).float().softmax(dim=1) for view in views]).mean(dim=0)
-    found: npt.NDArray[np.float32] = mean.cpu().numpy()
-    return found
+    return torch.stack([network(view).float().softmax(dim=1) for view in views]).mean(dim=0)
 
 
 def _as_table(

@@ -70,14 +70,11 @@ def analyze_clip(
 
 def _write_results(store: Store, recording: Recording, clip: Clip, card: ExpressionCard, key: str, device: str) -> None:
     if stored_key(clip.table) != key:
-        import torch
-
         from tasks.analyze.expressions import write_expressions
         from tasks.expression.shipped import shipped_network
 
         where = resolve_device(device)
         network, _ = shipped_network()
-        network.to(device=where, memory_format=torch.channels_last)  # type: ignore[call-overload]
         with cpu_threads(0):
             write_expressions(store, recording, clip.table, network=network, card=card, device=where, key=key)
     if stored_key(clip.report) != key:

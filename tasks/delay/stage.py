@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from models.delay import DELAYS, FEWEST_RECORDINGS, DelaySample, search_delays
+from models.delay import DELAYS, FEWEST_RECORDINGS, PRESETS, DelaySample, search_delays
 from schemas.errors import TrainingError
 from schemas.settings import AnyTraining
 from schemas.tables import DELAYS as DELAY_ROWS
@@ -38,7 +38,7 @@ def search(store: Store, recordings: Sequence[Recording], features_model_id: str
         TrainingError: fewer than three recordings of the training partition have features and ratings, or of one
             rater; or no delay of a rater can be scored.
     """
-    keys = _inputs(store, recordings, features_model_id)
+    keys = _inputs(store, recordings, features_model_id, dimension)
     path = store.delay(features_model_id, dimension)
     key = stage_key(STAGE, STAGE_VERSION, {"dimension": dimension}, [features_model_id, *sorted(keys.values())])
     if not is_current(path, key):
@@ -51,18 +51,30 @@ def search(store: Store, recordings: Sequence[Recording], features_model_id: str
 def with_delays(
     store: Store, recordings: Sequence[Recording], settings: AnyTraining, features_model_id: str | None
 ) -> AnyTraining:
-    """The settings of a training, searched delays written out by rater. Raises like `search`."""
+    """The settings of a training, its delay in seconds: a preset's, or searched ones by rater.
+
+    Raises:
+        TrainingError: the dimension has no preset; or like `search`.
+    """
+    if settings.label_delay_seconds == "preset":
+        if settings.dimension not in PRESETS:
+            known = ", ".join(f"{name} ({seconds:g} s)" for name, seconds in PRESETS.items())
+            raise TrainingError(
+                f'{settings.name}: label_delay_seconds = "preset": expected a dimension that has one: {known}; found '
+                f"{settings.dimension!r}; give seconds"
+            )
+        return settings.model_copy(update={"label_delay_seconds": PRESETS[settings.dimension]})
     if settings.label_delay_seconds != "searched" or features_model_id is None:
         return settings
     found = search(store, recordings, features_model_id, settings.dimension)
     return settings.model_copy(update={"label_delay_seconds": found})
 
 
-def _inputs(store: Store, recordings: Sequence[Recording], features_model_id: str) -> dict[str, str]:
+def _inputs(store: Store, recordings: Sequence[Recording], features_model_id: str, dimension: str) -> dict[str, str]:
     keys = {}
     for recording in recordings:
         name = recording.recording_id
-        features, ratings = stored_features_key(store, features_model_id, name), ratings_key(store, name)
+        features, ratings = stored_features_key(store, features_model_id, name), ratings_key(store, name, dimension)
         if recording.partition == "train" and features is not None and ratings is not None:
             keys[name] = f"{name}:{features}:{ratings}"
     return keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -68,13 +69,18 @@ def chain_key(reads: Sequence[str], dimension: str, settings: EvaluateSettings) 
     return stage_key("chain", VERSION, {**chosen, "dimension": dimension}, sorted(reads))
 
 
+def chain_path(store: Store, model_id: str, protocol: str) -> Path:
+    """Where a model's chain under a protocol stands."""
+    return store.model(model_id) / f"postprocessing-{protocol}.json"
+
+
 def read_chain(store: Store, model_id: str, protocol: str) -> ChainFile | None:
     """The chain of a model under a protocol, None if it has none.
 
     Raises:
         StoreError: the file is damaged, or was changed by hand.
     """
-    path = store.model(model_id) / f"postprocessing-{protocol}.json"
+    path = chain_path(store, model_id, protocol)
     if not path.exists():
         return None
     try:
@@ -90,7 +96,7 @@ def write_chain(store: Store, chain: ChainFile) -> ChainFile:
     """Write a chain beside its model's card, with its hash."""
     chain = chain.model_copy(update={"sha256": chain.digest()})
     text = json.dumps(chain.model_dump(mode="json"), indent=2)
-    write_text(store.model(chain.model_id) / f"postprocessing-{chain.protocol}.json", text + "\n")
+    write_text(chain_path(store, chain.model_id, chain.protocol), text + "\n")
     return chain
 
 

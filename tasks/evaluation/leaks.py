@@ -25,10 +25,10 @@ def check(recordings: Sequence[Recording], cards: Sequence[ModelCard], settings:
         settings: the protocol.
 
     Raises:
-        LeakError: somebody is in two partitions; the protocol scores what it selects or fits on, without declaring it;
-            or a model was trained or selected on somebody who is scored.
+        LeakError: somebody, or one video, is in two partitions; the protocol scores what it selects or fits on, without
+            declaring it; a model was trained or selected on somebody who is scored; or on whom cannot be told.
     """
-    _subjects_apart(recordings)
+    _apart(recordings)
     if settings.overlap and not settings.declares_overlap:
         scored, selected = ", ".join(settings.scored_on), settings.selected_on
         raise LeakError(
@@ -37,21 +37,33 @@ def check(recordings: Sequence[Recording], cards: Sequence[ModelCard], settings:
             "declares_overlap = true in the protocol, which then is printed with every score"
         )
     scored_recordings = [r for r in recordings if r.partition in settings.scored_on]
+    known = {card.model_id for card in cards}
     for card in cards:
+        if card.features_model_id is not None and card.features_model_id not in known:
+            raise LeakError(
+                f"{card.model_id} reads the features of {card.features_model_id}, whose card is not in the store: on "
+                "whom it was trained cannot be told; expected both cards. Put it back, or train again"
+            )
         _card_apart(card, recordings, scored_recordings, settings)
 
 
-def _subjects_apart(recordings: Sequence[Recording]) -> None:
-    seen: dict[str, Recording] = {}
+def _apart(recordings: Sequence[Recording]) -> None:
+    """Nobody is in two partitions, and no video: copies under two names are the same people."""
+    seen: dict[tuple[str, str], Recording] = {}
     for recording in recordings:
         if recording.partition is None:
             continue
-        first = seen.setdefault(recording.subject_id, recording)
-        if first.partition != recording.partition:
-            raise LeakError(
-                f"subject {recording.subject_id} is in two partitions: {first.recording_id} in {first.partition}, "
-                f"{recording.recording_id} in {recording.partition}; expected one. Mend the partitions and ingest again"
-            )
+        video = f"the video of {recording.recording_id} (sha256 {recording.sha256[:12]})"
+        for kind, which, what in (
+            ("subject", recording.subject_id, f"subject {recording.subject_id}"),
+            ("video", recording.sha256, video),
+        ):
+            first = seen.setdefault((kind, which), recording)
+            if first.partition != recording.partition:
+                raise LeakError(
+                    f"{what} is in two partitions: {first.recording_id} in {first.partition}, {recording.recording_id} "
+                    f"in {recording.partition}; expected one. Mend the partitions and ingest again"
+                )
 
 
 def _card_apart(
@@ -64,6 +76,12 @@ def _card_apart(
         )
     subjects = {recording.recording_id: recording.subject_id for recording in recordings}
     used: Mapping[str, tuple[str, ...]] = {"trained": card.train_recordings, "selected": card.dev_recordings}
+    gone = [name for ids in used.values() for name in ids if name not in subjects]
+    if gone:
+        raise LeakError(
+            f"{card.model_id} was trained or selected on {', '.join(gone[:5])}, which the store no longer holds: "
+            "whether these people are scored cannot be told. Put them back into the corpus and ingest, or train again"
+        )
     allowed = settings.overlap if settings.declares_overlap else ()
     for verb, ids in used.items():
         if ("train" if verb == "trained" else card.selected_on) in allowed:

@@ -10,9 +10,9 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.gold import Fusion
 from models.labels import median_step
 from models.postprocessing import Chain
+from schemas.settings import Fusion
 from tasks.evaluation.plan import HUMAN_ONE, TRAINING_MEAN
 from tasks.evaluation.series import Matcher, Predictions, read_predictions
 from tasks.evaluation.smoothing import median_filtered

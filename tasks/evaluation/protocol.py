@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from schemas.cards import ModelCard
 from schemas.errors import UnusableInputError
-from schemas.settings import EvaluateSettings
+from schemas.settings import DelayHow, EvaluateSettings
 from tasks.evaluation.leaks import MARK
 
+_HOW: dict[DelayHow, str] = {
+    "searched": "searched by rater on train",
+    "given": "set, not searched",
+    "preset": "the dimension's usual one, not searched",
+}
 _STEPS = {"median": "median filter", "centre": "centring", "scale": "scaling", "shift": "time shift"}
 
 
@@ -18,7 +23,7 @@ def describe(settings: EvaluateSettings, cards: Sequence[ModelCard]) -> str:
     Raises:
         UnusableInputError: the protocol has a fixed delay, and a model was trained with another.
     """
-    golds = [name for name in settings.gold if name != "none"]
+    golds = ["the corpus's own" if name == "corpus" else name for name in settings.gold if name != "none"]
     targets = ["every rater apart"] if "none" in settings.gold else []
     targets += [f"gold standard {' and '.join(golds)} against the mean of a model's outputs"] if golds else []
     steps = ", ".join(_STEPS[name] for name in settings.chain)
@@ -46,16 +51,41 @@ def trained_delays(card: ModelCard) -> dict[str, float]:
     return dict.fromkeys(card.raters, float(stated))
 
 
+def delay_how(card: ModelCard) -> str:
+    """Where a model's delay comes from, in words; cards of older code do not say it."""
+    if card.delay_how is not None:
+        return _HOW[card.delay_how]
+    by_rater = isinstance(card.settings["label_delay_seconds"], dict)
+    return "by rater, the card does not say whether set or searched" if by_rater else _HOW["given"]
+
+
 def _delay_words(settings: EvaluateSettings, cards: Sequence[ModelCard]) -> str:
-    trained = sorted({seconds for card in cards for seconds in trained_delays(card).values()}) or [0.0]
-    words = f"{trained[0]:g} s" if len(trained) == 1 else f"{trained[0]:g} to {trained[-1]:g} s"
     if settings.delay == "searched":
-        by_rater = all(isinstance(card.settings["label_delay_seconds"], dict) for card in cards) and bool(cards)
-        return f"rater delay {words}, " + ("by rater as trained" if by_rater else "as trained, not searched by rater")
+        return _delays_of_models(cards)
     for card in cards:
         if set(trained_delays(card).values()) != {settings.delay}:
             raise UnusableInputError(
-                f"{card.model_id}: trained with a rater delay of {words}, and protocol {settings.protocol} says "
-                f"{settings.delay:g} s; train with label_delay_seconds = {settings.delay:g}, or choose another protocol"
+                f"{card.model_id}: trained with a rater delay of {_seconds(card)}, and protocol {settings.protocol} "
+                f"says {settings.delay:g} s; train with label_delay_seconds = {settings.delay:g}, or choose another "
+                "protocol"
             )
     return f"rater delay {settings.delay:g} s"
+
+
+def _delays_of_models(cards: Sequence[ModelCard]) -> str:
+    """What each model was trained with, and where that comes from; models alike are told together."""
+    alike: dict[str, list[str]] = {}
+    for card in cards:
+        names = alike.setdefault(f"{_seconds(card)}, {delay_how(card)}", [])
+        names += [card.name] * (card.name not in names)
+    if not alike:
+        return "rater delay none: no model"
+    if len(alike) == 1:
+        return f"rater delay {next(iter(alike))}"
+    several = "; ".join(f"{', '.join(names)}: {told}" for told, names in alike.items())
+    return f"rater delay by model ({several})"
+
+
+def _seconds(card: ModelCard) -> str:
+    trained = sorted(set(trained_delays(card).values())) or [0.0]
+    return f"{trained[0]:g} s" if len(trained) == 1 else f"{trained[0]:g} to {trained[-1]:g} s"

@@ -38,17 +38,43 @@ _WORDS = {
 }
 
 
-def metrics_table(shared: Mapping[str, str], gathered: Gathered, settings: EvaluateSettings) -> pa.Table:
+def metrics_table(
+    shared: Mapping[str, str],
+    gathered: Gathered,
+    settings: EvaluateSettings,
+    fallbacks: Mapping[tuple[str, str], str],
+) -> pa.Table:
     """Every score of one predictor on one partition: each recording's, and pooled as the protocol says.
 
     Args:
         shared: model_id, protocol, partition, dimension, protocol_line.
         gathered: the partition's moments.
         settings: poolings and bootstrap.
+        fallbacks: by recording and gold standard, why the plain mean stands there instead; `reason` repeats it.
     """
     draws = draws_of(len(gathered.recording_ids), settings)
     poolings = [_pooled(shared, gathered, pooling, draws) for pooling in settings.pooling]
-    return pa.concat_tables([_single(shared, gathered), *poolings])
+    table = pa.concat_tables([_single(shared, gathered), *poolings])
+    return _with_fallbacks(table, gathered.recording_ids, fallbacks) if fallbacks else table
+
+
+def _with_fallbacks(
+    table: pa.Table, recording_ids: Sequence[str], fallbacks: Mapping[tuple[str, str], str]
+) -> pa.Table:
+    """The table with a word in `reason` wherever a score is held against a mean that stands in for a gold standard."""
+    reasons = []
+    for row in table.select(["recording_id", "rater", "target", "reason"]).to_pylist():
+        name, gold = row["recording_id"], row["rater"]
+        said = [row["reason"]] if row["reason"] else []
+        if row["target"] == "gold" and name is None:
+            count = sum((one, gold) in fallbacks for one in recording_ids)
+            said += [f"gold standard {gold} is the plain mean in {count} of {len(recording_ids)} recordings"] * bool(
+                count
+            )
+        elif row["target"] == "gold" and (name, gold) in fallbacks:
+            said.append(f"gold standard {gold}: {fallbacks[name, gold]}")
+        reasons.append("; ".join(said) or None)
+    return table.set_column(SCHEMA.get_field_index("reason"), SCHEMA.field("reason"), pa.array(reasons, pa.string()))
 
 
 def _single(shared: Mapping[str, str], gathered: Gathered) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -11,15 +12,26 @@ from schemas.cards import ModelCard
 from schemas.errors import UnusableInputError
 from schemas.settings import EvaluateSettings, Partition
 from schemas.tables import METRICS
-from tasks.evaluation.chain import ChainFile, chain_key, fit_chains, read_chain, write_chain
+from tasks.evaluation.chain import ChainFile, chain_key, chain_path, fit_chains, read_chain, write_chain
+from tasks.evaluation.fusions import GoldTold, fusions_table, told
 from tasks.evaluation.gathering import Gathered, gather
 from tasks.evaluation.leaks import check
-from tasks.evaluation.plan import HUMAN, STAGE, TRIVIAL, evaluation_key, metrics_path
+from tasks.evaluation.plan import (
+    FUSIONS,
+    HUMAN,
+    STAGE,
+    TRIVIAL,
+    evaluation_key,
+    fusions_are_current,
+    fusions_key,
+    metrics_path,
+    targets_key,
+)
 from tasks.evaluation.predictors import HumanPredictor, ModelPredictor, Predictor, TrivialPredictor
 from tasks.evaluation.protocol import describe, trained_delays
 from tasks.evaluation.rows import metrics_table
 from tasks.evaluation.targets import TargetsOf, targets_of
-from tasks.ingest.recordings import Recording, ratings_key
+from tasks.ingest.recordings import Recording, gold_standard_alone
 from tasks.prediction.plan import stored_predictions_key
 from tasks.progress import track
 from tasks.store.cards import read_cards
@@ -33,7 +45,8 @@ def evaluate(
     """Write the metrics of models and other predictors that are missing or stale.
 
     Args:
-        store: predictions and ratings are read from it, metrics and post-processing chains written to it.
+        store: predictions and ratings are read from it; metrics, post-processing chains and how gold standards were
+            fused are written to it.
         recordings: all recordings.
         model_ids: which models; those of `plan.TRIVIAL` and `plan.HUMAN` name what needs no predictions.
         dimension: which ratings.
@@ -50,6 +63,13 @@ def evaluate(
     stale = [model_id for model_id in model_ids if not is_current(paths[model_id], keys[model_id])]
     evaluation = Evaluation(store, recordings, dimension, settings)
     evaluation.check(model_ids)
+    if not fusions_are_current(store, recordings, dimension, settings):
+        path = store.fusions(dimension, settings.protocol)
+        if settings.fusions:
+            key = fusions_key(store, recordings, dimension, settings)
+            write_part(path, evaluation.fusions, Provenance(stage=FUSIONS, stage_key=key))
+        else:
+            remove(path)
     with track("evaluating", len(stale), "models") as bar:
         for model_id in stale:
             table = evaluation.table(model_id)
@@ -57,6 +77,13 @@ def evaluate(
             remove(paths[model_id].with_name("metrics.parquet"))  # of schema 1.1, when there was one protocol
             bar.advance()
     return stale
+
+
+def gold_standards(
+    store: Store, recordings: Sequence[Recording], dimension: str, settings: EvaluateSettings
+) -> tuple[GoldTold, ...]:
+    """How the gold standards of a protocol are fused on the scored partitions; () where it has none."""
+    return told(Evaluation(store, recordings, dimension, settings).fusions)
 
 
 class Evaluation:
@@ -67,7 +94,7 @@ class Evaluation:
     ) -> None:
         self._store, self._dimension, self._settings = store, dimension, settings
         self._recordings = list(recordings)
-        self._rated = [r for r in recordings if ratings_key(store, r.recording_id) is not None]
+        self._rated = [r for r in recordings if targets_key(store, r.recording_id, dimension, settings) is not None]
         self._cards = {card.model_id: card for card in read_cards(store)}
         self._targets_of: TargetsOf = targets_of(store, dimension, settings.gold)
 
@@ -79,14 +106,25 @@ class Evaluation:
         check(self._recordings, list({card.model_id: card for card in (*cards, *read)}.values()), self._settings)
         describe(self._settings, cards)
 
+    @cached_property
+    def fusions(self) -> pa.Table:
+        """How the gold standards of the scored partitions were fused."""
+        partitions = self._settings.scored_on if self._settings.fusions else ()
+        scored = [recording for partition in partitions for recording in self._in(partition)]
+        return fusions_table(scored, self._targets_of, self._settings, self._dimension)
+
     def table(self, model_id: str) -> pa.Table:
         """The metrics of one model or other predictor; no rows of people where nobody has another to agree with."""
         shared = {"model_id": model_id, "protocol": self._settings.protocol, "dimension": self._dimension}
+        fallbacks = {}
+        if model_id not in HUMAN:  # who are held against gold standards of the others
+            fallbacks = {(name, one.name): why for one in told(self.fusions) for name, why in one.fallbacks}
         tables = [
             metrics_table(
                 {**shared, "partition": partition, "protocol_line": self.line([model_id], partition)},
                 gathered,
                 self._settings,
+                fallbacks,
             )
             for partition, gathered in self.gathered(model_id).items()
         ]
@@ -113,10 +151,21 @@ class Evaluation:
         if not found and model_id not in HUMAN:
             raise UnusableInputError(
                 f"{model_id}: nothing to score: no recording of {', '.join(self._settings.scored_on)} has both "
-                f"ratings and predictions (protocol {self._settings.protocol}); check the partitions, run the predict "
-                "stage, or choose another protocol"
+                f"{self._wanted()} and predictions (protocol {self._settings.protocol}); check the partitions, run the "
+                "predict stage, or choose another protocol"
             )
         return found
+
+    def _wanted(self) -> str:
+        """What a recording is scored against, and which have something else."""
+        if "corpus" in self._settings.gold:
+            return "a gold standard of the corpus" if len(self._settings.gold) == 1 else "ratings or a gold standard"
+        scored = [one for one in self._recordings if one.partition in self._settings.scored_on]
+        alone = gold_standard_alone(self._store, scored, self._dimension)
+        told = ", ".join(alone[:5]) + (" and others" if len(alone) > 5 else "")
+        if not alone:
+            return "ratings"
+        return f'ratings ({told}: a gold standard of the corpus alone, which gold = ["corpus"] scores)'
 
     def _in(self, partition: str) -> list[Recording]:
         return [recording for recording in self._rated if recording.partition == partition]
@@ -125,7 +174,7 @@ class Evaluation:
         if model_id in TRIVIAL:
             return TrivialPredictor(model_id, (self._targets_of(r.recording_id) for r in self._in("train")))
         if model_id in HUMAN:
-            return HumanPredictor(model_id, [name for name in self._settings.gold if name != "none"])
+            return HumanPredictor(model_id, self._settings.fusions)
         card = self._cards.get(model_id)
         if card is None:  # predictions from elsewhere, such as a ceiling: as they are
             return ModelPredictor(self._store, model_id, self._dimension, delays={}, chains={})
@@ -134,13 +183,14 @@ class Evaluation:
 
     def _chains(self, card: ModelCard, predictor: ModelPredictor) -> dict[str, Chain]:
         """The stored chains of a model, fitted anew where what they were fitted on has changed."""
-        settings, store, model_id = self._settings, self._store, card.model_id
+        settings, store, dimension, model_id = self._settings, self._store, self._dimension, card.model_id
         if not settings.chain:
+            remove(chain_path(store, model_id, settings.protocol))  # what an earlier form of the protocol had fitted
             return {}
         fitted_on = [
-            (recording, f"{recording.recording_id}:{ratings_key(store, recording.recording_id)}:{predicted}")
-            for recording in self._in(settings.selected_on)
-            if (predicted := stored_predictions_key(store, model_id, recording.recording_id)) is not None
+            (recording, f"{name}:{targets_key(store, name, dimension, settings)}:{predicted}")
+            for recording, name in ((one, one.recording_id) for one in self._in(settings.selected_on))
+            if (predicted := stored_predictions_key(store, model_id, name)) is not None
         ]
         key = chain_key([read for _, read in fitted_on], self._dimension, settings)
         found = read_chain(store, model_id, settings.protocol)

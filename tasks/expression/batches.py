@@ -10,10 +10,10 @@ import torch
 
 from models.image_augmentation import erased, relit, resized, shifted_views, warped
 from schemas.expressions import ExpressionAugmentation, ExpressionTraining
-from tasks.expression.networks import InputShape
 from tasks.expression.prepare import Prepared
 from tasks.training.devices import mixed_precision
 from tasks.training.fit import epoch_generator
+from tasks.training.networks import InputShape
 
 MOST_RESIDENT_BYTES = 4 * 2**30
 """Sets larger than this stay memory-mapped on disk, and only batches go to the device."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,7 @@ from schemas.errors import StoreError
 from schemas.settings import NamedNetwork
 from tasks.expression.plan import read_expression_card
 from tasks.store.cards import WEIGHTS_FILE
-from tasks.training.networks import weights_sha256
-
-
-@dataclass(frozen=True)
-class InputShape:
-    """What a network reads: `[batch, channels, size, size]`."""
-
-    size: int
-    channels: int
+from tasks.training.networks import InputShape, weights_sha256
 
 
 def input_shape(network: NamedNetwork) -> InputShape:

@@ -22,7 +22,7 @@ from schemas.expressions import ExpressionTraining
 from tasks.expression.batches import DevicePictures, batches_per_epoch, mean_image, probabilities, training_batches
 from tasks.expression.faces import load_faces
 from tasks.expression.fit import Batch, FitData, best_epoch, fit
-from tasks.expression.networks import InputShape, build_network, input_shape, load_expression
+from tasks.expression.networks import build_network, input_shape, load_expression
 from tasks.expression.plan import ExpressionStore, find_model, training_key
 from tasks.expression.prepare import IntArray, Prepared, prepare
 from tasks.expression.report import write_report
@@ -32,7 +32,7 @@ from tasks.expression.teachers import load_teachers, taught
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.parts import code_version, replacing, stage_key, write_text
 from tasks.training.devices import cpu_threads, resolve_device
-from tasks.training.networks import count_parameters, seeded, weights_bytes, weights_sha256
+from tasks.training.networks import InputShape, count_parameters, seeded, weights_bytes, weights_sha256
 
 LICENCE = (
     "The weights follow the terms of the data they were trained on, stated under dataset. A prediction names the "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from models.blocks import FaceNetwork
-from models.image_augmentation import resized
+from models.chips import network_pixels
 from schemas.errors import UnusableInputError
 from schemas.tables import CHIP_SIZE
 from tasks.features.reading import ahead
@@ -40,8 +40,19 @@ _SLOTS = 3  # one batch on its way in, one in the network, one on its way out
 _logger = logging.getLogger(__name__)
 
 
+Answer = Callable[[ChipNetwork, torch.Tensor], torch.Tensor]
+"""What is asked of a network: pixels `[batch, channel, size, size]`, 0 to 255, to `[batch, column]`."""
+
+
+def features(network: ChipNetwork, pixels: torch.Tensor) -> torch.Tensor:
+    """The network's features: what is asked of it if nothing else is."""
+    return network.features(pixels)
+
+
 class Extractor:
     """A network made ready for a device.
+
+    `width` is the number of columns of an answer.
 
     Args:
         network: in evaluation mode; a copy is used.
@@ -49,6 +60,7 @@ class Extractor:
         device: where it shall run.
         precision: `float32`, or `auto`: bfloat16 where native, if `MAX_ERROR` holds for this network.
         batch_size: chips in a batch; 0: chosen by device and size.
+        answer: what is asked of it.
     """
 
     def __init__(
@@ -59,13 +71,17 @@ class Extractor:
         *,
         precision: str = "float32",
         batch_size: int = 0,
+        answer: Answer = features,
     ) -> None:
         self.shape = shape
         self.device = device
+        self._answer = answer
         chosen = max(1, (_CPU_BATCH if device.type == "cpu" else _CUDA_BATCH) * CHIP_SIZE**2 // shape.size**2)
         self.batch_size = batch_size or min(chosen, _CUDA_BATCH)
-        self.num_features = network.num_features
         self.network = _channels_last(copy.deepcopy(network).to(device))
+        with torch.inference_mode():
+            blank = torch.zeros(1, CHIP_SIZE, CHIP_SIZE, shape.channels, dtype=torch.uint8, device=device)
+            self.width = int(self(blank).shape[1])
         self.precision = "float32"
         if precision == "auto" and native_bfloat16(device):
             low = _in_bfloat16(copy.deepcopy(self.network))
@@ -80,11 +96,15 @@ class Extractor:
                 )
 
     def __call__(self, chips: torch.Tensor) -> torch.Tensor:
-        """`[batch, 96, 96, channel]` uint8 on the device to `[batch, feature]` float32 there."""
-        return self.network.features(network_input(chips, self.shape)).float()
+        """`[batch, 96, 96, channel]` uint8 on the device to `[batch, column]` float32 there.
+
+        Raises:
+            UnusableInputError: colour is asked of gray chips.
+        """
+        return self._answer(self.network, self._pixels(chips)).float()
 
     def blocks(self, chips: Iterable[ByteArray], *, threads: int) -> Iterator[FloatArray]:
-        """Features of all chips in their order, `[row, feature]` at a time; the rows of a block are the extractor's.
+        """Answers for all chips in their order, `[row, column]` at a time; the rows of a block are the extractor's.
 
         Args:
             chips: `[row, 96, 96, channel]` each, any number of rows.
@@ -96,6 +116,12 @@ class Extractor:
             else:
                 yield from self._on_cuda(alike, channels)
 
+    def _pixels(self, chips: torch.Tensor) -> torch.Tensor:
+        try:
+            return network_pixels(chips, size=self.shape.size, channels=self.shape.channels)
+        except ValueError as error:
+            raise UnusableInputError(str(error)) from error
+
     def _probe(self, low: ChipNetwork) -> float:
         """Largest error of `low` against the network, over smooth noise that depends on nothing but a seed."""
         chance = torch.Generator().manual_seed(0)
@@ -103,21 +129,21 @@ class Extractor:
         pictures = nn.functional.interpolate(coarse, size=(CHIP_SIZE, CHIP_SIZE), mode="bilinear")
         chips = (255 * pictures).to(torch.uint8).permute(0, 2, 3, 1).contiguous().to(self.device)
         with torch.inference_mode():
-            pixels = network_input(chips, self.shape)
-            exact = self.network.features(pixels)
-            found = low.features(pixels).float()
+            pixels = self._pixels(chips)
+            exact = self._answer(self.network, pixels)
+            found = self._answer(low, pixels).float()
             length = exact.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
             return float(((found - exact).norm(dim=1) / length).max())
 
     def _on_cpu(self, chips: Iterable[ByteArray], threads: int) -> Iterator[FloatArray]:
-        def features(batch: tuple[ByteArray, int]) -> FloatArray:
+        def answers(batch: tuple[ByteArray, int]) -> FloatArray:
             with torch.inference_mode():
                 found: FloatArray = self(torch.from_numpy(batch[0])).numpy()
             return found[: batch[1]]
 
         # a batch to each thread, not all threads to a batch: nothing waits for the slowest part of each layer
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield from ahead(pool, features, _batches(chips, self.batch_size), 4 * threads)
+            yield from ahead(pool, answers, _batches(chips, self.batch_size), 4 * threads)
 
     def _on_cuda(self, chips: Iterable[ByteArray], channels: int) -> Iterator[FloatArray]:
         compute = torch.cuda.current_stream(self.device)
@@ -157,7 +183,7 @@ class _Slot:
         self._extractor = extractor
         self._upload, self._compute, self._download = upload, compute, download
         picture = (extractor.batch_size, CHIP_SIZE, CHIP_SIZE, channels)
-        result = (extractor.batch_size, extractor.num_features)
+        result = (extractor.batch_size, extractor.width)
         self._chips = torch.zeros(picture, dtype=torch.uint8, pin_memory=True)
         self._device_chips = torch.empty(picture, dtype=torch.uint8, device=extractor.device)
         self._device_found = torch.empty(result, device=extractor.device)
@@ -191,39 +217,11 @@ class _Slot:
                 self._done.record()
 
     def fetched(self) -> FloatArray:
-        """The features, once they are here; the slot is free after it."""
+        """The answers, once they are here; the slot is free after it."""
         self._done.synchronize()
         found: FloatArray = self._found.numpy()[: self.filled].copy()
         self.filled, self.in_flight = 0, False
         return found
-
-
-def network_input(chips: torch.Tensor, shape: InputShape) -> torch.Tensor:
-    """`tasks.training.data.chip_pixels` on any device: the same numbers.
-
-    Args:
-        chips: `[batch, 96, 96, channel]` uint8.
-        shape: size and colour.
-
-    Returns: `[batch, channel, size, size]` uint8, channels last in memory.
-
-    Raises:
-        UnusableInputError: colour is asked of gray chips.
-    """
-    pixels = chips.permute(0, 3, 1, 2)
-    if shape.channels == 1 and pixels.shape[1] == 3:
-        weights = torch.tensor([77, 150, 29], dtype=torch.int32, device=chips.device)
-        luma = (chips * weights).sum(dim=-1, dtype=torch.int32)
-        pixels = ((luma + 128) >> 8).to(torch.uint8)[:, None]
-    elif shape.channels == 3 and pixels.shape[1] != 3:
-        raise UnusableInputError('expected RGB chips, found gray ones; use colour = "gray", or chip_format = "rgb96"')
-    if shape.size == CHIP_SIZE // 2:
-        whole = pixels.to(torch.int16)
-        rows = whole[:, :, ::2] + whole[:, :, 1::2]
-        return ((rows[..., ::2] + rows[..., 1::2] + 2) >> 2).to(torch.uint8)
-    if shape.size != CHIP_SIZE:
-        return resized(pixels, size=shape.size, channels=shape.channels).round().clamp(0, 255).to(torch.uint8)
-    return pixels
 
 
 def _batches(chips: Iterable[ByteArray], size: int) -> Iterator[tuple[ByteArray, int]]:

@@ -126,10 +126,10 @@ def _by_recording(
     bar: Bar,
 ) -> Iterator[tuple[str, pa.Table, FloatArray]]:
     """Each recording's frames and the features `[frame with a face, feature]` of its share of the blocks."""
-    block = np.empty((0, extractor.num_features), dtype=np.float32)
+    block = np.empty((0, extractor.width), dtype=np.float32)
     for recording_id, table in zip(recording_ids, tables, strict=True):
         wanted = int(np.count_nonzero(table["face_valid"].to_numpy(zero_copy_only=False)))
-        features = np.empty((wanted, extractor.num_features), dtype=np.float32)
+        features = np.empty((wanted, extractor.width), dtype=np.float32)
         bar.advance(table.num_rows - wanted)
         filled = 0
         while filled < wanted:

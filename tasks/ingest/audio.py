@@ -79,8 +79,9 @@ class AudioTrack:
         """
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
         try:
-            for block in self._native():
-                frame = av.AudioFrame.from_ndarray(block[np.newaxis], format="flt", layout="mono")
+            for block in self.native():
+                mono = block.mean(axis=0, dtype=np.float32, keepdims=True)
+                frame = av.AudioFrame.from_ndarray(mono, format="flt", layout="mono")
                 frame.sample_rate = self._info().sample_rate
                 yield from (out.to_ndarray()[0] for out in resampler.resample(frame))
             if self.info is not None:
@@ -96,9 +97,13 @@ class AudioTrack:
             raise AudioError(f"{self._path}: expected audio, found no samples")
         return self.info
 
-    def _native(self) -> Iterator[Samples]:
-        """Mono blocks [sample] at the stream's own rate, contiguous from the zero."""
-        to_planar = av.AudioResampler(format="fltp")
+    def native(self, *, layout: str | None = None) -> Iterator[Samples]:
+        """Yield float32 arrays [channel, sample] at the stream's own rate, contiguous from the zero; see `blocks`.
+
+        Args:
+            layout: ffmpeg's name of the channels to mix to, such as `stereo`; by default they stay as they are.
+        """
+        to_planar = av.AudioResampler(format="fltp", layout=layout)
         first: int | None = None
         position = 0  # samples after the zero at which the next frame is expected
         with open_media(self._path, AudioError) as container:
@@ -119,7 +124,7 @@ class AudioTrack:
                 elif abs(start - position) <= GAP_SECONDS * rate:
                     start = position
                 silence = max(start, 0) - max(position, 0)
-                kept = block[:, max(0, position - start, -start) :].mean(axis=0, dtype=np.float32)
+                kept = block[:, max(0, position - start, -start) :]
                 position = max(position, start + block.shape[1])
                 self.info = AudioInfo(
                     codec=stream.codec_context.name,
@@ -128,8 +133,8 @@ class AudioTrack:
                     start_seconds=first / rate,
                     duration_seconds=(position - first) / rate,
                 )
-                yield from _silence(silence, rate, self._path)
-                if len(kept):
+                yield from _silence(silence, rate, len(block), self._path)
+                if kept.shape[1]:
                     yield kept
 
 
@@ -139,11 +144,11 @@ def has_audio(path: Path) -> bool:
         return bool(container.streams.audio)
 
 
-def _silence(samples: int, rate: int, path: Path) -> Iterator[Samples]:
+def _silence(samples: int, rate: int, channels: int, path: Path) -> Iterator[Samples]:
     if samples > _MAX_SILENCE_SECONDS * rate:
         raise AudioError(f"{path}: expected continuous audio, found a gap of {samples / rate:.0f} s; convert it to WAV")
     for start in range(0, max(samples, 0), rate):
-        yield np.zeros(min(rate, samples - start), dtype=np.float32)
+        yield np.zeros((channels, min(rate, samples - start)), dtype=np.float32)
 
 
 def log_mel(blocks: Iterable[Samples], *, chunk_frames: int = _CHUNK_FRAMES) -> Iterator[tuple[Any, Samples]]:

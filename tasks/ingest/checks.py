@@ -25,8 +25,8 @@ def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]
     """Warnings about recordings that are ingested.
 
     Audio that starts, or lasts, over 40 ms off the video; ratings that go on over 1 s after the video's end; ratings
-    that were resampled; raters that most recordings have and one lacks; one file under two subjects or in two
-    partitions.
+    that were resampled; raters that most recordings have and one lacks; a gold standard without raters; one file under
+    two subjects or in two partitions.
     """
     problems = [found for recording in recordings for found in _audio(recording)]
     ratings = {
@@ -41,7 +41,26 @@ def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]
         for name, provenance in ratings.items()
         if provenance is not None
     }
-    return [*problems, *_raters(raters), *_copies(recordings)]
+    return [*problems, *_raters(raters), *_gold_alone(store, recordings, ratings), *_copies(recordings)]
+
+
+def _gold_alone(
+    store: Store, recordings: Sequence[Recording], ratings: dict[str, dict[str, str] | None]
+) -> list[Problem]:
+    """One warning for all recordings that have a gold standard and no raters: AVEC's test partition has a dozen."""
+    names = [
+        one.recording_id
+        for one in recordings
+        if ratings[one.recording_id] is None and store.gold_standards(one.recording_id).exists()
+    ]
+    if not names:
+        return []
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    part = store.gold_standards(names[0])
+    path = Path((read_provenance(part) or {}).get("source_path", str(part)))
+    expected = "raters beside the corpus's gold standard, to train on and to compare"
+    found = f'none in {shown}: scored by a protocol with gold = ["corpus"], otherwise only predicted'
+    return [problem("warning", names[0] if len(names) == 1 else None, path, expected, found)]
 
 
 def _audio(recording: Recording) -> list[Problem]:

@@ -36,7 +36,7 @@ class RatingsFile:
     dimensions: tuple[str, ...]
     instance: str | None = None
     layout: Literal["wide", "long"] | None = None
-    delimiter: Literal[",", ";", "\t"] | None = None
+    delimiter: Literal[",", ";", "\t", "|"] | None = None
     time_unit: Literal["s", "ms"] | None = None
     rate_hz: float | None = None
 

@@ -11,8 +11,8 @@ the manifest's folder. `scale` is written `min:max` (`-1:1`, `1:9`) and may be e
 
 `ratings` may be CSV with any delimiter, ARFF or Parquet, wide or long. Several files, such as one for each rater, are
 separated by `|`; `{dimension}` in a path stands for each dimension that is ingested. What a file is shows in its
-content; `layout` (wide, long), `delimiter` (comma, semicolon, tab), `time_unit` (s, ms) and `rate` (labels/s to bring
-it onto) overrule that.
+content; `layout` (wide, long), `delimiter` (comma, semicolon, tab, pipe), `time_unit` (s, ms) and `rate` (labels/s to
+bring it onto) overrule that.
 `gold_standard` names a fused series that the corpus ships: kept as such, never as a rater.
 """
 
@@ -110,7 +110,7 @@ def _recording(manifest: Path, row: Row, dimensions: tuple[str, ...]) -> tuple[C
 
 _OPTION_VALUES: dict[str, dict[str, str]] = {
     "layout": {"wide": "wide", "long": "long"},
-    "delimiter": {"comma": ",", ",": ",", "semicolon": ";", ";": ";", "tab": "\t"},
+    "delimiter": {"comma": ",", ",": ",", "semicolon": ";", ";": ";", "tab": "\t", "pipe": "|"},
     "time_unit": {"s": "s", "ms": "ms"},
 }
 

@@ -12,6 +12,7 @@ from schemas.errors import Problem, RatingsError
 from tasks.ingest.corpus import Scale, problem
 from tasks.ingest.plan import RatingsSource, RecordingPlan, ratings_stage_key
 from tasks.ingest.ratings import RatingTraces, describe, on_one_grid, read_ratings
+from tasks.ingest.recordings import DIMENSION_KEYS, dimension_key
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, remove, write_part
 
@@ -88,6 +89,8 @@ def _write(
             {dimension: traces.resampled_hz for dimension, traces in every.items() if traces.resampled_hz is not None}
         ),
     }
+    keys = {dimension: dimension_key(table) for dimension, table in zip(every, tables, strict=True)}
+    extra[DIMENSION_KEYS] = json.dumps(keys)
     provenance = Provenance(
         stage="gold_standards" if is_gold else "ratings",
         stage_key=ratings_stage_key(source, scale=scale),

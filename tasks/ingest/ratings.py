@@ -154,7 +154,10 @@ def _gold_problems(raters: Sequence[str], is_gold: bool, failed: Failed) -> list
         return [failed(None, "one column with the gold standard", f"{len(raters)}: {', '.join(raters)}")]
     named = [rater for rater in raters if rater.lower() in GOLD_NAMES]
     if named and not is_gold:
-        expected = "raters only; name the file of a gold standard under gold_standard"
+        expected = (
+            "raters only; name the file of a gold standard under gold_standard, or, to train on it as on one rater, "
+            "call its column by another name"
+        )
         return [failed(None, expected, f"{named[0]!r}, which is no rater")]
     return []
 

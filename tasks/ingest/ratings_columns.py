@@ -123,7 +123,7 @@ def _wrong_names(names: Sequence[str], kinds: Sequence[Kind | None], is_long: bo
         expected = f"a header whose first column is the time in seconds ({', '.join(sorted(TIME_NAMES))})"
         wrong.append((expected, repr(first)))
     if len(names) == 1:
-        wrong.append(("at least one rater's column, separated by , ; or a tab", f"only {names[0]!r}"))
+        wrong.append(("at least one rater's column, separated by , ; | or a tab", f"only {names[0]!r}"))
     for column, name in enumerate(names[1:], start=2):
         if not name:
             wrong.append(("a rater's name above every column", f"none above column {column}"))

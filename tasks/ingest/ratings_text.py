@@ -21,9 +21,12 @@ from schemas.errors import Problem
 from tasks.ingest.corpus import RatingsFile, Scale, problem
 from tasks.ingest.ratings_columns import Cells, Columns, Kind, columns_of
 
-_DELIMITERS: tuple[str, ...] = (";", ",", "\t")
+_DELIMITERS: tuple[str, ...] = (";", ",", "\t", "|")
 
 _ATTRIBUTE = re.compile(r"""@attribute\s+('[^']*'|"[^"]*"|\S+)\s+(.+)""", re.IGNORECASE)
+
+_NOTHING = frozenset({"nan", "na", "n/a", "null", "none", "-", "inf", "-inf"})
+"""How others write a missing value. In text it is refused: a device that wrote it may have meant something else."""
 
 Failed: TypeAlias = Callable[[int | None, str, str], Problem]
 
@@ -39,6 +42,8 @@ class TextFile:
     quote: str = '"'
     missing: str = ""
     """Written in an empty cell, besides nothing: `?` in ARFF."""
+    decimal: str = "."
+    """Before the decimals: `,` where no comma parts columns and the whole file has no point."""
 
 
 def open_text(data: bytes, file: RatingsFile, failed: Failed) -> tuple[TextFile | None, list[Problem]]:
@@ -61,7 +66,8 @@ def open_text(data: bytes, file: RatingsFile, failed: Failed) -> tuple[TextFile 
     columns, wrong = columns_of(names, layout=file.layout, time_unit=file.time_unit)
     if columns is None:
         return None, [failed(1, expected, found) for expected, found in wrong]
-    return TextFile(columns, delimiter, body, 2), []
+    decimal = "," if delimiter != "," and "," in body and "." not in body else "."
+    return TextFile(columns, delimiter, body, 2, decimal=decimal), []
 
 
 def is_arff(text: str) -> bool:
@@ -116,7 +122,10 @@ def _read_fast(text: TextFile, scale: Scale) -> Cells | None:
             read_options=pacsv.ReadOptions(column_names=names, use_threads=False, block_size=1 << 24),
             parse_options=pacsv.ParseOptions(delimiter=text.delimiter, quote_char=text.quote, newlines_in_values=False),
             convert_options=pacsv.ConvertOptions(
-                column_types=types, null_values=["", " ", *filter(None, [text.missing])], strings_can_be_null=True
+                column_types=types,
+                null_values=["", " ", *filter(None, [text.missing])],
+                strings_can_be_null=True,
+                decimal_point=text.decimal,
             ),
         )
     except pa.ArrowInvalid:
@@ -188,9 +197,9 @@ def _explain(text: TextFile, scale: Scale, failed: Failed) -> Iterator[Problem]:
                 if is_empty:
                     yield failed(line, f"a name in column {column.name!r}", repr(cell))
                 continue
-            value = _number(cell)
+            value = _number(cell.replace(text.decimal, "."))
             if value is None:
-                hint = " (write decimals with a point)" if "," in cell else ""
+                hint = _hint(cell)
                 yield failed(line, f"a finite number in column {column.name!r}{hint}", repr(cell[:40]))
             elif column.kind == "time":
                 if increasing and value <= previous:
@@ -202,6 +211,12 @@ def _explain(text: TextFile, scale: Scale, failed: Failed) -> Iterator[Problem]:
         yield failed(None, "at least one row of ratings", "none")
     elif num_values == 0:
         yield failed(None, "at least one rating", "empty cells only")
+
+
+def _hint(cell: str) -> str:
+    if "," in cell:
+        return " (write decimals with a point, in the whole file)"
+    return " (leave the cell empty where nothing was rated)" if cell.strip().lower() in _NOTHING else ""
 
 
 def _number(cell: str) -> float | None:

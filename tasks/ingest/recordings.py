@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,6 +21,9 @@ from tasks.store.parts import read_provenance, read_table, stage_key
 
 STAGE_VERSION = 1
 """Raise when the index, or what is read of a container, changes."""
+
+DIMENSION_KEYS = "dimension_keys"
+"""Where a part of ratings keeps the key of each of its dimensions, as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +71,10 @@ class RatingsWide:
     times: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
     raters: tuple[str, ...]
+
+
+NOT_RATED = RatingsWide(np.empty(0), np.empty((0, 0)), ())
+"""Of nobody."""
 
 
 def read_recordings(store: Store) -> list[Recording]:
@@ -117,7 +127,7 @@ def read_ratings_wide(store: Store, recording_id: str, dimension: str, *, keep_i
         table = table.filter(pc.equal(table.column("dimension").cast(pa.string()), dimension))
     raters = tuple(pc.unique(table.column("rater")).to_pylist())
     if not raters:
-        return RatingsWide(np.empty(0), np.empty((0, 0)), ())
+        return NOT_RATED
     num_samples = table.num_rows // len(raters)
     values = table.column("value").to_numpy().copy()
     if not keep_imputed:
@@ -143,10 +153,53 @@ def read_gold_standard(store: Store, recording_id: str, dimension: str) -> Ratin
     return RatingsWide(table.column("time_seconds").to_numpy(), values[:, None], (table.column("source")[0].as_py(),))
 
 
-def ratings_key(store: Store, recording_id: str) -> str | None:
-    """Stage key of a recording's ratings, None if it has none: changes with the file, the scale and the dimension."""
-    found = read_provenance(store.ratings(recording_id))
-    return None if found is None else found["stage_key"]
+def ratings_key(store: Store, recording_id: str, dimension: str) -> str | None:
+    """Key of a recording's ratings of one dimension, None if it has none.
+
+    It changes with what `read_ratings_wide` reads, hence not with another dimension beside it. A part of older code
+    says nothing of its dimensions: there it is the stage key of the whole part.
+    """
+    return _dimension_key_of(store.ratings(recording_id), dimension)
+
+
+def gold_standard_key(store: Store, recording_id: str, dimension: str) -> str | None:
+    """Key of the gold standard that the corpus ships for a recording, None without one; as `ratings_key`."""
+    return _dimension_key_of(store.gold_standards(recording_id), dimension)
+
+
+def gold_standard_alone(store: Store, recordings: Sequence[Recording], dimension: str) -> list[str]:
+    """Ids of the recordings that have a gold standard of the corpus, and no rater."""
+    return [
+        one.recording_id
+        for one in recordings
+        if ratings_key(store, one.recording_id, dimension) is None
+        and gold_standard_key(store, one.recording_id, dimension) is not None
+    ]
+
+
+def _dimension_key_of(part: Path, dimension: str) -> str | None:
+    found = read_provenance(part)
+    if found is None:
+        return None
+    if DIMENSION_KEYS not in found:
+        return found["stage_key"]
+    keys: dict[str, str] = json.loads(found[DIMENSION_KEYS])
+    return keys.get(dimension)
+
+
+def dimension_key(table: pa.Table) -> str:
+    """What stands in a part of ratings for one dimension: a hash of everything that later stages read of it.
+
+    Args:
+        table: the dimension's rows, as `schemas.tables.RATINGS` or `GOLD_STANDARDS`.
+    """
+    name = "rater" if "rater" in table.column_names else "source"
+    raters = pc.dictionary_encode(table.column(name).combine_chunks())
+    read = hashlib.sha256(json.dumps(raters.dictionary.to_pylist()).encode())
+    read.update(raters.indices.to_numpy().tobytes())
+    for name in ("time_seconds", "value", "is_imputed"):
+        read.update(np.ascontiguousarray(table.column(name).to_numpy()).tobytes())
+    return read.hexdigest()[:16]
 
 
 def recording_key(recording: Recording) -> str:

@@ -19,6 +19,7 @@ from tasks.overlay.canvas import Canvas
 from tasks.overlay.inputs import check_source, check_target, choose_model, find_recording, frame_parts
 from tasks.overlay.layout import Painter, lay_out
 from tasks.overlay.people import OtherPeople
+from tasks.overlay.sound import Sound, has_sound
 from tasks.overlay.trace import read_trace
 from tasks.progress import track
 from tasks.report.timeline import read_timeline
@@ -96,7 +97,7 @@ def write_drawn(
     *,
     comment: str = "",
 ) -> None:
-    """Decode a recording, have each picture drawn with its row in `frames`, and encode what was drawn.
+    """Decode a recording, have each picture drawn with its row in `frames`, and encode what was drawn and its sound.
 
     Args:
         store: where the rows stand.
@@ -108,6 +109,7 @@ def write_drawn(
     Raises:
         StoreError: there are no rows, or the folder cannot be written.
         DecodeError: the pictures are not those that the rows were made from.
+        AudioError: the sound can no longer be decoded.
     """
     parts = frame_parts(store, recording)
     with (
@@ -120,7 +122,7 @@ def write_drawn(
         ) as bar,
     ):
         drawn = ((paint(picture, row), picture, row) for picture, row in _matched(store, recording, parts))
-        for _ in _encoded(unfinished, drawn, rate=_rate(recording), comment=comment):
+        for _ in _encoded(unfinished, drawn, recording, comment=comment):
             bar.advance()
 
 
@@ -169,17 +171,19 @@ def _stream_rows(parts: Sequence[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _encoded(
-    path: Path, drawn: Iterator[tuple[Canvas, Picture, dict[str, Any]]], *, rate: Fraction, comment: str
+    path: Path, drawn: Iterator[tuple[Canvas, Picture, dict[str, Any]]], recording: Recording, *, comment: str
 ) -> Iterator[None]:
-    """Encode canvases at their rows' times; yields once for each.
+    """Encode canvases at their rows' times, beside the recording's sound if it has one; yields once for each.
 
     Raises:
         StoreError: encoding failed.
+        AudioError: the sound can no longer be decoded.
     """
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             container.metadata["comment"] = comment
-            stream = container.add_stream("libx264", rate=rate, options=_ENCODER)
+            stream = container.add_stream("libx264", rate=_rate(recording), options=_ENCODER)
+            sound = Sound(recording, container) if has_sound(recording) else None
             time_base: Fraction | None = None
             for canvas, picture, row in drawn:
                 if time_base is None:
@@ -190,8 +194,12 @@ def _encoded(
                 frame = av.VideoFrame.from_ndarray(canvas.array, format="yuv420p")
                 frame.pts, frame.time_base = round(row["time_seconds"] / time_base), time_base
                 container.mux(stream.encode(frame))
+                if sound is not None:
+                    container.mux(sound.until(row["time_seconds"]))
                 yield
             container.mux(stream.encode())
+            if sound is not None:
+                container.mux(sound.rest())
     except av.FFmpegError as error:
         raise StoreError(f"{path}: cannot be encoded ({error}); free space, or name another file with --out") from error
 

@@ -7,13 +7,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from schemas.tables import SCHEMA_VERSION
+from tasks.evaluation.fusions import GoldTold, read_fusions
+from tasks.evaluation.leaks import MARK
 from tasks.ingest.recordings import read_recordings
 from tasks.report.cards import Card, read_card
 from tasks.report.drawing import Chart
 from tasks.report.learning import Learning, learning_of
 from tasks.report.papers import Papers, read_papers
 from tasks.report.quality import Quality, Source, read_quality, read_source
-from tasks.report.raters import Agreement, Delays, read_delays, read_lags, read_raters_agreement
+from tasks.report.raters import (
+    Agreement,
+    Delays,
+    TrainedDelay,
+    read_delays,
+    read_lags,
+    read_raters_agreement,
+    trained_delays_of,
+)
+from tasks.report.seeds import SeedGroup, seed_groups
 from tasks.report.signals import Signals, read_signals
 from tasks.report.summary import (
     METRIC_NAMES,
@@ -68,6 +79,8 @@ class Content:
 
     title: str
     protocol: str
+    protocol_short: str
+    """Its name, and what it declares: for pictures, below tables that have it in full."""
     dimension: str
     corpus_note: str
     tag: str
@@ -77,12 +90,19 @@ class Content:
     schema_version: str
     headline: ScoreTable
     """CCC on the first partition and pooling that has any: what the verdict and the bars are about."""
+    seeds: tuple[SeedGroup, ...]
+    """Models of this store that differ by their seed alone."""
+    golds: tuple[GoldTold, ...]
+    """How the gold standards were fused, by partition."""
     sections: tuple[ScoreSection, ...]
     role_notes: tuple[str, ...]
     signals: Signals
     agreement: Agreement | None
     lags: tuple[Chart, ...]
     delays: tuple[Delays, ...]
+    trained_raters: tuple[str, ...]
+    trained_delays: tuple[TrainedDelay, ...]
+    """Seconds by each of `trained_raters`, as the models of the report were trained."""
     learning: tuple[Learning, ...]
     papers: Papers
     qualities: tuple[Quality, ...]
@@ -115,10 +135,14 @@ def gather(
     qualities = [read_quality(store, recording) for recording in recordings]
     qualities.sort(key=lambda quality: (partition_rank(quality.partition or "~"), quality.recording_id))
     cards = read_cards(store)
+    groups, golds = seed_groups(cards), read_fusions(store, dimension, protocol_name)
+    shown = {row.model_id for row in rows}
+    raters = tuple(dict.fromkeys(rater for card in cards if card.model_id in shown for rater in card.raters))
     searched = [card.features_model_id for card in cards if card.features_model_id is not None]
     return Content(
         title=title,
         protocol=line,
+        protocol_short=f"{protocol_name}{f', {MARK}' if tables[0].is_selected_here else ''} (in full at the top)",
         dimension=dimension,
         corpus_note=corpus_note,
         tag=corpus_tag(corpus_note),
@@ -127,12 +151,19 @@ def gather(
         code_version=code_version(),
         schema_version=SCHEMA_VERSION,
         headline=tables[0],
-        sections=tuple(_section(scores, table, protocol=line, corpus_note=corpus_note) for table in tables),
+        seeds=groups,
+        golds=golds,
+        sections=tuple(
+            _section(scores, table, protocol=line, corpus_note=corpus_note, groups=groups, golds=golds)
+            for table in tables
+        ),
         role_notes=tuple(note for role, note in ROLE_NOTES.items() if any(row.role == role for row in rows)),
         signals=read_signals(store, scores, rows, qualities, partition=tables[0].partition),
-        agreement=read_raters_agreement(store, dimension),
+        agreement=read_raters_agreement(store, dimension, order=scores.raters),
         lags=read_lags(store, dimension),
         delays=read_delays(store, searched, dimension),
+        trained_raters=raters,
+        trained_delays=trained_delays_of(rows, cards, raters),
         learning=learning_of(rows, cards),
         papers=read_papers(store, scores, tables[0], protocol=line, corpus_note=corpus_note),
         qualities=tuple(qualities),
@@ -142,10 +173,20 @@ def gather(
     )
 
 
-def _section(scores: Scores, table: ScoreTable, *, protocol: str, corpus_note: str) -> ScoreSection:
+def _section(
+    scores: Scores,
+    table: ScoreTable,
+    *,
+    protocol: str,
+    corpus_note: str,
+    groups: Sequence[SeedGroup],
+    golds: Sequence[GoldTold],
+) -> ScoreSection:
     rest: list[Metric] = [metric for metric in METRIC_NAMES if metric != "ccc"]
     others = [tabulate(scores, partition=table.partition, pooling=table.pooling, metric=metric) for metric in rest]
-    shown = [show(each, protocol=protocol, corpus_note=corpus_note) for each in (table, *others)]
+    shown = [
+        show(each, protocol=protocol, corpus_note=corpus_note, groups=groups, golds=golds) for each in (table, *others)
+    ]
     return ScoreSection(table.partition, table.pooling, shown[0], tuple(shown[1:]))
 
 

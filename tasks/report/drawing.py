@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tasks.report.summary import ReportRow, Role, Score, ScoreTable
@@ -27,12 +27,12 @@ HEIGHT = 240
 
 # Okabe and Ito's colours, which survive the common colour blindnesses; greys for what never saw a face.
 _COLOURS: dict[Role, tuple[str, ...]] = {
-    "model": ("#0072B2", "#56B4E9", "#D55E00"),
+    "model": ("#0072B2", "#56B4E9", "#D55E00", "#00334F", "#F2A07B"),
     "single-frame": ("#E69F00", "#F0E442"),
     "trivial": ("#767676", "#B4B4B4"),
     "human": ("#000000", "#4D4D4D"),
     "ceiling": ("#009E73",),
-    "control": ("#CC79A7",),
+    "control": ("#CC79A7", "#7D3F63"),
 }
 _HOLLOW: frozenset[Role] = frozenset({"human", "ceiling", "control"})
 _SHORTEST_GAP = 2.0  # units of WIDTH: a single lost frame stays visible
@@ -89,13 +89,14 @@ class BarGroup:
 
 @dataclass(frozen=True)
 class BarChart:
-    """Bars by rater, one for each report row that is no person."""
+    """Bars by rater, one for each report row that is no person and has a colour; `num_left_out` rows have none."""
 
     groups: tuple[BarGroup, ...]
     ticks: tuple[Tick, ...]
     zero: float
     keys: tuple[Key, ...]
     humans: tuple[str, ...]
+    num_left_out: int
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,17 @@ class Chart:
     note: str = ""
 
 
+def drawn_of(table: ScoreTable) -> ScoreTable:
+    """The table with as many rows of each role as there are colours for it, the first ones: no two bars look alike."""
+    seen: dict[Role, int] = {}
+    rows = []
+    for row in table.rows:
+        seen[row.role] = seen.get(row.role, 0) + 1
+        if seen[row.role] <= len(_COLOURS[row.role]):
+            rows.append(row)
+    return replace(table, rows=tuple(rows))
+
+
 def row_keys(rows: Sequence[ReportRow]) -> list[Key]:
     """A colour for each report row: by role, then by turn."""
     seen: dict[Role, int] = {}
@@ -132,6 +144,7 @@ def row_keys(rows: Sequence[ReportRow]) -> list[Key]:
 
 def bar_chart(table: ScoreTable) -> BarChart:
     """Bars of one metric with their intervals: a group for the mean and for each column; people are lines."""
+    num_rows, table = len(table.rows), drawn_of(table)
     columns = [(mean_heading(table), [row.summary for row in table.rows])]
     columns += [(name, [row.scores[at] for row in table.rows]) for at, name in enumerate(table.raters)]
     ends = [end for _, cells in columns for cell in cells for end in (cell.value, cell.low, cell.high)]
@@ -172,6 +185,7 @@ def bar_chart(table: ScoreTable) -> BarChart:
         percent(0.0),
         tuple(key for key, is_human in zip(keys, people, strict=True) if not is_human),
         tuple(key.label for key, is_human in zip(keys, people, strict=True) if is_human),
+        num_rows - len(table.rows),
     )
 
 

@@ -20,7 +20,7 @@ def render_markdown(content: Content, sheets: Sequence[ContactSheet]) -> str:
     blocks = [
         f"# {escape(content.title)}",
         *([f"> **{escape(content.corpus_note)}**"] if content.corpus_note else []),
-        f"**{escape(words.verdict(content.headline, corpus_note=content.corpus_note))}**",
+        f"**{escape(words.verdict(content.headline, corpus_note=content.corpus_note, groups=content.seeds))}**",
         escape(words.aside(content.headline)),
         f"Protocol: {escape(content.protocol)}",
         *_scores(content),
@@ -65,6 +65,10 @@ def _score_table(shown: ShownTable) -> Iterator[str]:
             f"{row.cells[-1].text}{escape(row.cells[-1].mark)} {escape(row.cells[-1].interval)}".rstrip(),
         ]
         for row in shown.rows
+    ]
+    rows += [
+        [escape(row.label), *(f"{cell.text} {escape(cell.interval)}".rstrip() for cell in row.cells)]
+        for row in shown.seed_rows
     ]
     yield table(header, rows)
     # What is bold in HTML is not bold here: an artifact's table is read for its numbers.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tasks.report.content import Content
-from tasks.report.papers import CONTRADICTIONS, PaperLine, PaperTable
+from tasks.report.papers import CONTRADICTIONS, LETTERS, PaperLine, PaperTable
 from tasks.report.told import error_charts
 from tasks.report.words import DASH, count, number
 
@@ -84,9 +84,13 @@ def agreement(content: Content) -> Iterator[str]:
 
 
 def delays(content: Content) -> Iterator[str]:
-    """The delay that was chosen for each rater."""
-    for one in content.delays:
+    """How late each model takes each rater to be, and what was searched."""
+    if content.trained_delays:
         yield "## Delay"
+        yield caption(content, "Seconds that each model's labels were moved earlier by, by rater.")
+        rows = [[escape(one.label), *one.seconds, escape(one.how)] for one in content.trained_delays]
+        yield table(["model", *(escape(rater) for rater in content.trained_raters), "set or searched"], rows)
+    for one in content.delays:
         yield caption(content, f"Searched on train with the features of {one.features_model_id}: no result.")
         yield table(["rater", "delay, s", "CCC out of fold"], [[escape(row[0]), *row[1:]] for row in one.best])
 
@@ -101,7 +105,7 @@ def learning(content: Content) -> Iterator[str]:
 def papers(content: Content) -> Iterator[str]:
     """The papers' tables beside what was measured here."""
     yield "## Beside the papers"
-    yield "Figures under different protocols, or on different people, are not comparable."
+    yield f"Figures under different protocols, or on different people, are not comparable. {escape(LETTERS)}"
     yield caption(content, "This report's rows, means.")
     yield _lines(content.papers.own, ("RMSE", "CC", "CCC"))
     for one in content.papers.tables:

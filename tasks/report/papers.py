@@ -14,7 +14,13 @@ from tasks.store.layout import Store
 from tasks.store.parts import read_table
 from tasks.sweep.figures import METRIC_NAMES, Figure, gather, is_mean_of_printed
 
-PAPERS = ("K-table1", "K-table2", "K-table3", "K-table4", "P-table2")
+PAPERS = ("K-table1", "K-table2", "K-table3", "K-table4", "K-table5", "P-table2")
+
+LETTERS = (
+    "K is Khorrami et al. 2016, P the poster on categorical to continuous emotion prediction; (C) marks what a paper "
+    "leaves open and was chosen here."
+)
+"""What the letters in the tables stand for."""
 
 CONTRADICTIONS = (
     "K and P are compared with each other in print, though their targets differ: K scores one gold standard, P each "

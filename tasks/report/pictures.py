@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tasks.report.drawing import row_keys
+from tasks.report.drawing import drawn_of, row_keys
 from tasks.report.summary import ReportRow, Score, ScoreTable
 from tasks.report.words import clock
 
@@ -37,6 +37,7 @@ def bars_png(table: ScoreTable) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    table = drawn_of(table)
     names = [*table.raters, "mean"]
     keys = row_keys([ReportRow(row.model_id, row.label, row.role) for row in table.rows])
     width = 0.82 / len(table.rows)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas.cards import ModelCard
 from schemas.tables import AGREEMENT_LAGS, DELAYS
 from tasks.agreement.plan import agreement_path, findings_path, lags_path
+from tasks.evaluation.protocol import delay_how, trained_delays
 from tasks.report.drawing import Chart, line_chart
+from tasks.report.summary import ReportRow
 from tasks.report.words import number
 from tasks.store.layout import Store
 from tasks.store.parts import read_provenance, read_table
@@ -63,14 +66,37 @@ class Delays:
     stage_key: str
 
 
-def read_raters_agreement(store: Store, dimension: str) -> Agreement | None:
-    """What the agreement stage wrote of a dimension; None where it has not run."""
+@dataclass(frozen=True)
+class TrainedDelay:
+    """How late a model takes each rater to be: its label in the tables, where that comes from, seconds by rater."""
+
+    label: str
+    how: str
+    seconds: tuple[str, ...]
+
+
+def trained_delays_of(
+    rows: Sequence[ReportRow], cards: Sequence[ModelCard], raters: Sequence[str]
+) -> tuple[TrainedDelay, ...]:
+    """Of each row that has a card, in the order of the rows; a rater that the model does not know has none."""
+    by_id = {card.model_id: card for card in cards}
+    found = []
+    for row in rows:
+        if (card := by_id.get(row.model_id)) is not None:
+            known = trained_delays(card)
+            seconds = tuple(number(known.get(rater), 1) for rater in raters)
+            found.append(TrainedDelay(row.label, delay_how(card), seconds))
+    return tuple(found)
+
+
+def read_raters_agreement(store: Store, dimension: str, *, order: Sequence[str] = ()) -> Agreement | None:
+    """What the agreement stage wrote of a dimension, raters in the `order` of the scores; None where it has not run."""
     if not findings_path(store, dimension).exists():
         return None
     from tasks.agreement.told import read_agreement
 
     told = read_agreement(store, dimension)
-    raters = tuple(told.raters)
+    raters = tuple(dict.fromkeys([*(name for name in order if name in told.raters), *told.raters]))
     by_rater = tuple(
         (
             rater,
@@ -85,19 +111,24 @@ def read_raters_agreement(store: Store, dimension: str) -> Agreement | None:
         (name, *(number(told.value(statistic, of, None, way)) for way in ("concatenated", "per_recording")))
         for name, statistic, of in _OVERALL
     )
-    messages = [str(message) for message in told.findings["message"].to_list()]
+    messages = [_sentence(str(message)) for message in told.findings["message"].to_list()]
     said = read_provenance(agreement_path(store, dimension)) or {}
     return Agreement(
         num_recordings=told.recordings,
         raters=raters,
-        heat=_heat(told, "ccc"),
-        pearson=_heat(told, "pearson"),
+        heat=_heat(told, "ccc", raters),
+        pearson=_heat(told, "pearson", raters),
         by_rater=by_rater,  # type: ignore[arg-type]
         overall=overall,  # type: ignore[arg-type]
         findings=tuple(messages[:MAX_FINDINGS]),
         num_findings=len(messages),
         stage_key=said.get("stage_key", ""),
     )
+
+
+def _sentence(text: str) -> str:
+    """A finding as it stands in prose."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def read_lags(store: Store, dimension: str) -> tuple[Chart, ...]:
@@ -164,7 +195,7 @@ def _panels(curves: dict[str, list[tuple[float, float]]], what: str) -> tuple[Ch
     return tuple(charts)
 
 
-def _heat(told: Told, statistic: str) -> tuple[tuple[HeatCell | None, ...], ...]:
+def _heat(told: Told, statistic: str, raters: Sequence[str]) -> tuple[tuple[HeatCell | None, ...], ...]:
     """The pooled pairs as a square, mirrored."""
     import polars as pl
 
@@ -182,4 +213,4 @@ def _heat(told: Told, statistic: str) -> tuple[tuple[HeatCell | None, ...], ...]
         value = pairs.get(frozenset((first, second)))
         return HeatCell(number(value, 2), 0.0 if value is None else max(-1.0, min(1.0, value)))
 
-    return tuple(tuple(cell(first, second) for second in told.raters) for first in told.raters)
+    return tuple(tuple(cell(first, second) for second in raters) for first in raters)

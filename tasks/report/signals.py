@@ -10,7 +10,7 @@ from tasks.report.errors import Errors, ErrorSums
 from tasks.report.held import Holder
 from tasks.report.quality import Quality
 from tasks.report.scatter import Scatter, ScatterSums
-from tasks.report.summary import ReportRow, Scores, recording_scores
+from tasks.report.summary import ReportRow, Scores, drawn_rows, recording_scores
 from tasks.report.traces import Trace, bins_budget, make_trace, value_range
 from tasks.store.cards import read_cards
 from tasks.store.layout import Store
@@ -40,12 +40,6 @@ class Signals:
     errors: Errors
     recordings: tuple[RecordingScore, ...]
     """Worst CCC first."""
-
-
-def drawn_rows(rows: Sequence[ReportRow]) -> tuple[ReportRow, ReportRow | None]:
-    """Whose predictions are drawn: the first model, and the first single-frame model beside it."""
-    model = next((row for row in rows if row.role == "model"), rows[0])
-    return model, next((row for row in rows if row.role == "single-frame" and row != model), None)
 
 
 def read_signals(

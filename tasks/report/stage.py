@@ -10,6 +10,7 @@ from tasks.report.contact_sheet import write_contact_sheets
 from tasks.report.content import gather
 from tasks.report.markdown import render_markdown
 from tasks.report.page import render_html
+from tasks.report.plan import inputs_digest, stamp
 from tasks.report.summary import ReportRow
 from tasks.store.layout import Store
 from tasks.store.parts import write_text
@@ -51,6 +52,7 @@ def write_report(
     Raises:
         StoreError: a row has no metrics, rows differ in protocol, or the table of recordings is missing.
     """
+    digest = inputs_digest(store, rows, protocol=protocol_name, dimension=dimension)  # first: changes meanwhile count
     content = gather(
         store,
         rows,
@@ -63,6 +65,6 @@ def write_report(
     )
     sheets = write_contact_sheets(store, content.qualities, tag=content.tag)
     files = ReportFiles(html=store.reports / "report.html", markdown=store.reports / "report.md")
-    write_text(files.html, render_html(content, sheets))
-    write_text(files.markdown, render_markdown(content, sheets))
+    write_text(files.html, render_html(content, sheets).rstrip() + "\n" + stamp(digest))
+    write_text(files.markdown, render_markdown(content, sheets) + "\n" + stamp(digest))
     return files

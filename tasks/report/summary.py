@@ -148,6 +148,12 @@ class Scores:
         return tuple(dict.fromkeys(names))
 
 
+def drawn_rows(rows: Sequence[ReportRow]) -> tuple[ReportRow, ReportRow | None]:
+    """Whose predictions are drawn: the first model, and the first single-frame model beside it."""
+    model = next((row for row in rows if row.role == "model"), rows[0])
+    return model, next((row for row in rows if row.role == "single-frame" and row != model), None)
+
+
 def partition_rank(name: str) -> tuple[int, str]:
     """Sort key of partitions: test first, then dev, train and any other by name."""
     return (_PARTITION_ORDER.index(name) if name in _PARTITION_ORDER else len(_PARTITION_ORDER), name)

@@ -6,10 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.evaluation.fusions import GoldTold
 from tasks.evaluation.leaks import MARK
+from tasks.report.seeds import MeanAndSpread, SeedGroup, SeedRow, over_seeds
 from tasks.report.summary import Metric, Role, Score, ScoreRow, ScoreTable
 
 DASH = "\N{EN DASH}"
+GOLD_MARK = "\N{DOUBLE DAGGER}"
+"""Beside a gold standard that is the plain mean somewhere because its raters do not agree there."""
+SHIPPED_NOTE = "gold standard corpus: the series that the corpus ships, as it is; how it was fused is not in the store."
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 _MINUS = "\N{MINUS SIGN}"
 METRIC_TITLES: dict[Metric, str] = {
     "ccc": "CCC (concordance correlation)",
@@ -32,6 +38,10 @@ ROLE_NOTES: dict[Role, str] = {
     "control": "Control: the same pipeline, trained on the ratings of other recordings. It should score near 0.",
     "trivial": "Trivial: never looks at a face. A model that does not beat it has learned nothing of use.",
 }
+SEEDS_NOTE = (
+    f"{PLUS_MINUS} mean and sample standard deviation over models that differ by their seed alone: what chance in "
+    "training does. Brackets say what the choice of recordings does."
+)
 _UNDEFINED: dict[Metric, str] = {
     "ccc": "prediction and rating are one and the same constant, where CCC is 0/0, or there is no sample to compare",
     "cc": "the prediction or the rating is constant, and a constant correlates with nothing",
@@ -56,7 +66,7 @@ LIMITS = (
     "summary for the eye, not a truth behind them.",
     "The scores hold for the people, cameras and raters of this corpus. They promise nothing about others.",
     "Intervals in brackets are 95 % and resample whole recordings. Of few recordings they are rough, and of two models "
-    "whose intervals overlap only `affectflow compare` can say which is better.",
+    "whose intervals overlap only the command affectflow compare can say which is better.",
     "Do not use such predictions to judge, select or watch people, and record nobody who has not agreed to it.",
 )
 
@@ -90,6 +100,8 @@ class ShownTable:
     rows: tuple[ShownRow, ...]
     footnotes: tuple[str, ...]
     mean_heading: str = "mean over raters"
+    seed_rows: tuple[ShownRow, ...] = ()
+    """Models that differ by their seed alone, as mean and spread; the last cell is that of the mean over raters."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -156,8 +168,18 @@ def protocol_line(name: str, line: str) -> str:
     return line if name.lower() in line.lower() else f"{name}: {line}" if line else name
 
 
-def show(table: ScoreTable, *, protocol: str, corpus_note: str) -> ShownTable:
-    """A table of scores in words and digits, for HTML and markdown alike."""
+def show(
+    table: ScoreTable,
+    *,
+    protocol: str,
+    corpus_note: str,
+    groups: Sequence[SeedGroup] = (),
+    golds: Sequence[GoldTold] = (),
+) -> ShownTable:
+    """A table of scores in words and digits, for HTML and markdown alike.
+
+    `groups` are told over their seeds; `golds` say how the gold standards among the columns were fused.
+    """
     best = _best(table)
     rows = tuple(
         ShownRow(
@@ -172,13 +194,44 @@ def show(table: ScoreTable, *, protocol: str, corpus_note: str) -> ShownTable:
         f"{METRIC_TITLES[table.metric]} of predicted {table.dimension} by rater. {table.partition.capitalize()} "
         f"partition, {_pooling(table)}{marked}. Protocol: {protocol.rstrip('.')}. {corpus_tag(corpus_note)}"
     )
-    notes = tuple(_footnotes(table, rows))
-    return ShownTable(table.metric, caption.strip(), table.raters, rows, notes, mean_heading(table))
+    seed_rows = tuple(_seed_row(told) for told in over_seeds(table, groups))
+    here = {f"gold {one.name}": one for one in golds if one.partition == table.partition}
+    headings = tuple(name + GOLD_MARK * bool(name in here and here[name].fallbacks) for name in table.raters)
+    notes = (
+        *_footnotes(table, rows),
+        *([SEEDS_NOTE] if seed_rows else []),
+        *(_gold_note(here[name], whole=table.metric == "ccc") for name in table.raters if name in here),
+        *([SHIPPED_NOTE] if "gold corpus" in table.raters and table.metric == "ccc" else []),
+    )
+    return ShownTable(table.metric, caption.strip(), headings, rows, notes, mean_heading(table), seed_rows)
 
 
-def verdict(table: ScoreTable, *, corpus_note: str) -> str:
-    """One sentence: which model, on which partition, its mean CCC over raters against the best trivial predictor."""
+def _gold_note(one: GoldTold, *, whole: bool) -> str:
+    """How a gold standard was fused; in the tables after the first only where it was not."""
+    mark = f"{GOLD_MARK} " if one.fallbacks else ""
+    return mark + (one.words if whole else f"gold standard {one.name}: {one.fallback_words}") + "."
+
+
+def _seed_row(told: SeedRow) -> ShownRow:
+    return ShownRow(told.label, told.role, tuple(_spread_cell(one) for one in (*told.columns, told.mean)))
+
+
+def _spread_cell(one: MeanAndSpread) -> Cell:
+    return Cell(number(one.mean), interval="" if one.spread is None else f"{PLUS_MINUS} {number(one.spread)}")
+
+
+def verdict(table: ScoreTable, *, corpus_note: str, groups: Sequence[SeedGroup] = ()) -> str:
+    """Which model, on which partition, its mean CCC over raters against the best trivial predictor, and its seeds."""
     model = next((row for row in table.rows if row.role == "model"), table.rows[0])
+    told = [_verdict(table, model, corpus_note=corpus_note)]
+    for seeds in over_seeds(table, groups):
+        if model.model_id in seeds.model_ids and seeds.mean.spread is not None:
+            spread = f"{number(seeds.mean.mean)} {PLUS_MINUS} {number(seeds.mean.spread)}"
+            told.append(f"Trained from {len(seeds.model_ids)} seeds it comes to {spread}.")
+    return " ".join(told)
+
+
+def _verdict(table: ScoreTable, model: ScoreRow, *, corpus_note: str) -> str:
     corpus = " of a synthetic corpus" if corpus_tag(corpus_note) else ""
     where = f"On the {table.partition} partition{corpus}, {model.label}"
     if model.mean is None:

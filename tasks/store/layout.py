@@ -47,6 +47,9 @@ class Store:
     def gold_standards(self, recording_id: str) -> Path:
         return self.root / "gold_standards" / recording_id / part_name(0)
 
+    def fusions(self, dimension: str, protocol: str) -> Path:
+        return self.root / "fusions" / dimension / f"{protocol}.parquet"
+
     @property
     def agreement(self) -> Path:
         return self.root / "agreement"

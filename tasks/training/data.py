@@ -14,7 +14,6 @@ import torch
 
 from models.chips import network_pixels
 from models.delay import delayed_labels
-from models.image_augmentation import resized
 from models.labels import FloatArray
 from schemas.errors import StoreError, TrainingError
 from schemas.settings import CnnTraining, RnnTraining, TrainingSettings
@@ -23,7 +22,7 @@ from tasks.ingest.recordings import read_ratings_wide
 from tasks.progress import track
 from tasks.store.layout import Store
 from tasks.store.parts import read_provenance, read_table
-from tasks.training.networks import InputShape, input_shape
+from tasks.training.networks import input_shape
 
 
 def raters_of(store: Store, recording_ids: Sequence[str], dimension: str) -> tuple[str, ...]:
@@ -151,10 +150,10 @@ def load_chips(
         for recording_id, use in zip(owners, chosen, strict=True):
             for chips in chip_batches(store.frames(recording_id), use):
                 try:
-                    seen = chip_pixels(chips, shape)
+                    seen = network_pixels(torch.tensor(chips), size=shape.size, channels=shape.channels)
                 except ValueError as error:
                     raise TrainingError(f"{store.frames(recording_id)}: {error}") from error
-                pixels[filled : filled + len(chips)] = seen
+                pixels[filled : filled + len(chips)] = seen.numpy()
                 filled += len(chips)
                 bar.advance(len(chips))
     return ChipSet(pixels, np.concatenate(labels))
@@ -190,21 +189,6 @@ def chip_batches(frames_dir: Path, use: npt.NDArray[np.bool_] | None = None) -> 
                 position += len(column)
                 if wanted.any():
                     yield as_chips(column.filter(pa.array(wanted)))
-
-
-def chip_pixels(chips: npt.NDArray[np.uint8], shape: InputShape) -> npt.NDArray[np.uint8]:
-    """Stored chips as a network reads them, `[batch, channel, size, size]`, 0 to 255.
-
-    48 and 96 as in `models.chips.network_pixels`; any other size is interpolated from 96.
-
-    Raises:
-        ValueError: colour is asked of gray chips.
-    """
-    if shape.size in (CHIP_SIZE // 2, CHIP_SIZE):
-        return network_pixels(chips, size=shape.size, colour=shape.colour)
-    whole = torch.from_numpy(network_pixels(chips, size=CHIP_SIZE, colour=shape.colour))
-    images = resized(whole, size=shape.size, channels=shape.channels)
-    return images.round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def as_chips(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:

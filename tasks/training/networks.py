@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save
@@ -26,26 +26,22 @@ ChipNetwork = FaceNetwork | RatersApart
 
 @dataclass(frozen=True)
 class InputShape:
-    """What a network reads of a chip: `[batch, channel, size, size]`, in colour or gray."""
+    """What a network reads: `[batch, channels, size, size]`; of chips, 3 channels are RGB and 1 is gray."""
 
     size: int
-    colour: Literal["rgb", "gray"]
-
-    @property
-    def channels(self) -> int:
-        return 3 if self.colour == "rgb" else 1
+    channels: int
 
 
 def input_shape(settings: CnnTraining) -> InputShape:
     """The input of the network in the settings. Raises SettingsError for an unknown name, or neither gray nor RGB."""
     network = settings.network
     if isinstance(network, KhorramiCnnSettings):
-        return InputShape(network.input_size, network.colour)
+        return InputShape(network.input_size, 3 if network.colour == "rgb" else 1)
     facts = registry.entry(network.name)
     wanted: dict[str, Any] = {"input_size": facts.input_size, "channels": facts.channels, **network.options}
     if wanted["channels"] not in (1, 3):
         raise SettingsError(f"network {network.name}: channels = {wanted['channels']!r}, expected 1 (gray) or 3 (RGB)")
-    return InputShape(int(wanted["input_size"]), "rgb" if wanted["channels"] == 3 else "gray")
+    return InputShape(int(wanted["input_size"]), int(wanted["channels"]))
 
 
 def build_cnn(settings: CnnTraining, num_raters: int) -> ChipNetwork:

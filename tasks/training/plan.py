@@ -13,7 +13,7 @@ from tasks.expression.plan import ExpressionStore, read_expression_card, read_ex
 from tasks.expression.shipped import SHIPPED, shipped_card, shipped_folder
 from tasks.faces.plan import stored_frames_key
 from tasks.features.plan import stored_features_key
-from tasks.ingest.recordings import Recording, ratings_key
+from tasks.ingest.recordings import Recording, gold_standard_alone, ratings_key
 from tasks.store.cards import CARD_FILE, read_cards
 from tasks.store.layout import Store
 from tasks.store.parts import stage_key
@@ -36,6 +36,13 @@ class Start:
 
     folder: Path
     card: ExpressionCard
+
+
+_CHECK = "Check the partitions of the corpus and the failures, then run the earlier stages"
+_ALONE = (
+    "Training reads raters, and {} have the corpus's gold standard alone: to train on it as on one rater, give its "
+    "file a column of another name, list it under ratings in the manifest, and ingest again"
+)
 
 
 def training_inputs(
@@ -69,10 +76,11 @@ def training_inputs(
         keys[recording.recording_id] = f"{recording.partition}:{data}:{ratings}"
     for partition, ids in found.items():
         if not ids:
+            alone = gold_standard_alone(store, [one for one in recordings if one.partition == partition], dimension)
             raise TrainingError(
                 f"{store.root}: no recording of partition {partition!r} has both ratings and "
                 f"{'frames' if features_model_id is None else 'features'}; training needs train and dev. "
-                "Check the partitions of the corpus and the failures, then run the earlier stages"
+                + (_ALONE.format(", ".join(alone[:5]) + (" and others" if len(alone) > 5 else "")) if alone else _CHECK)
             )
     return TrainingInputs(train=tuple(sorted(found["train"])), dev=tuple(sorted(found["dev"])), keys=keys)
 

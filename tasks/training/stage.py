@@ -21,7 +21,7 @@ from models.recurrent import RecurrentNetwork
 from models.windows import WindowedSequences, hold_last_valid
 from schemas.cards import EpochRecord, ExpressionCard, ModelCard, StartCard
 from schemas.errors import TrainingError
-from schemas.settings import CnnTraining, RnnTraining
+from schemas.settings import CnnTraining, DelayHow, RnnTraining
 from tasks.delay.stage import with_delays
 from tasks.expression.networks import load_expression
 from tasks.ingest.recordings import Recording
@@ -73,13 +73,14 @@ def train_model(
         TrainingError: a partition is empty, nothing is labelled, or the loss diverges.
         SettingsError: there is no such network or option, or none to start from.
     """
-    inputs = training_inputs(store, recordings, features_model_id=features_model_id)
+    inputs = training_inputs(store, recordings, dimension=settings.dimension, features_model_id=features_model_id)
     start = find_start(store, settings)
     settings = settled(settings, start)
     key = training_key(settings, inputs, features_model_id, start)
     done = find_model(store, key)
     if done is not None:
         return done
+    delay_how = settings.delay_how
     settings = with_delays(store, recordings, settings, features_model_id)
     raters = raters_of(store, inputs.train, settings.dimension)
     work = store.models / f".training-{key}"
@@ -91,7 +92,7 @@ def train_model(
         else:
             assert features_model_id is not None
             trained = _train_rnn(store, inputs, raters, settings, device, work, features_model_id)
-    return _publish(store, trained, settings, inputs, raters, key, work, features_model_id, device, start)
+    return _publish(store, trained, settings, delay_how, inputs, raters, key, work, features_model_id, device, start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +285,7 @@ def _publish(
     store: Store,
     trained: _Trained,
     settings: CnnTraining | RnnTraining,
+    delay_how: DelayHow,
     inputs: TrainingInputs,
     raters: Sequence[str],
     key: str,
@@ -321,6 +323,7 @@ def _publish(
         num_features=trained.num_features,
         start=None if start is None else _start_card(start.card),
         history_by_rater=trained.history_by_rater,
+        delay_how=delay_how,
     )
     with replacing(work / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(weights)

@@ -146,7 +146,7 @@ def test_run_then_nothing_then_only_what_changed(tmp_path: Path, environment: di
     scores(work.run("--json"))
     after = work.written()
     new = {name for name, at in after.items() if before.get(name) != at}
-    others = {name for name in new if "P58" not in name and not name.startswith(("recordings", "metrics"))}
+    others = {name for name in new if "P58" not in name and not name.startswith(("recordings", "metrics", "fusions"))}
     assert others == set()
     assert {name.split("/")[0] for name in new} >= {"index", "ratings", "frames", "features", "predictions", "metrics"}
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from flows.terminal import RichReporter, scores_table, shortened
+from flows.terminal import RichReporter, failures_table, problems_table, scores_table, shortened
+from schemas.errors import Problem
 from tasks import progress
 from tasks.progress import set_reporter, track
 from tasks.report.summary import Score, ScoreRow, ScoreTable
@@ -136,3 +137,17 @@ def test_six_raters_a_gold_standard_and_the_interval_fit_eighty_columns() -> Non
     (line,) = [line for line in text.splitlines() if line.startswith("human")]
     shown = line.split("mean", 1)[1].split()
     assert shown == ["-.113", ".000", ".000", ".500", "1.000", "-.999", "-", ".250", "[-.09,", ".26]"]
+
+
+def test_brackets_in_a_message_are_no_markup() -> None:
+    """A rater called [s], or [ingest] in a remedy, would be taken for a style and vanish."""
+    problem = Problem(
+        severity="failed", recording_id="P1", path="a[b].csv", expected="one of time [s], t", found="rater '[bold]'"
+    )
+    failure = {"recording_id": "P1", "stage": "ingest", "error": "RatingsError", "message": "add it to [ingest]"}
+    console = terminal(200)
+    console.print(problems_table([problem]), failures_table([failure]))
+    assert isinstance(console.file, io.StringIO)
+    drawn_ = console.file.getvalue()
+    for text in ("a[b].csv", "time [s], t", "rater '[bold]'", "add it to [ingest]"):
+        assert text in drawn_

@@ -22,8 +22,14 @@ def chips() -> ByteArray:
     return noise
 
 
+def seen(chips: ByteArray, *, size: int, channels: int) -> ByteArray:
+    found: ByteArray = network_pixels(torch.from_numpy(chips), size=size, channels=channels).numpy()
+    assert found.dtype == np.uint8
+    return found
+
+
 def test_gray_is_rec_601_luma(chips: ByteArray) -> None:
-    found = network_pixels(chips, size=96, colour="gray")
+    found = seen(chips, size=96, channels=1)
     assert found.shape == (5, 1, 96, 96)
     for chip, gray in zip(chips, found[:, 0], strict=True):
         theirs = np.asarray(Image.fromarray(chip).convert("L")).astype(int)
@@ -31,29 +37,35 @@ def test_gray_is_rec_601_luma(chips: ByteArray) -> None:
         assert np.abs(gray - chip @ np.array([0.299, 0.587, 0.114])).max() <= 1
     assert (found[3] == 255).all()
     assert (found[4] == 0).all()
+    by_hand = np.floor((chips.astype(int) @ np.array([77, 150, 29]) + 128) / 256)
+    np.testing.assert_array_equal(found[:, 0], by_hand)
 
 
 def test_colour_is_only_turned_over(chips: ByteArray) -> None:
-    np.testing.assert_array_equal(network_pixels(chips, size=96, colour="rgb"), np.moveaxis(chips, -1, 1))
+    np.testing.assert_array_equal(seen(chips, size=96, channels=3), np.moveaxis(chips, -1, 1))
 
 
-@pytest.mark.parametrize("colour", ["rgb", "gray"])
-def test_half_size_is_the_mean_of_two_by_two(chips: ByteArray, colour: str) -> None:
-    whole = network_pixels(chips, size=96, colour=colour).astype(np.int64)
-    found = network_pixels(chips, size=48, colour=colour)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_half_size_is_the_mean_of_two_by_two(chips: ByteArray, channels: int) -> None:
+    whole = seen(chips, size=96, channels=channels).astype(np.int64)
+    found = seen(chips, size=48, channels=channels)
     means = (whole[..., ::2, ::2] + whole[..., 1::2, ::2] + whole[..., ::2, 1::2] + whole[..., 1::2, 1::2]) / 4
     np.testing.assert_array_equal(found, np.floor(means + 0.5))
-    assert found.flags.c_contiguous
-    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [64, 112])
+def test_another_size_is_interpolated(chips: ByteArray, size: int) -> None:
+    found = seen(chips, size=size, channels=3)
+    for chip, small in zip(chips, found, strict=True):
+        theirs = np.asarray(Image.fromarray(chip).resize((size, size), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(np.moveaxis(small, 0, -1).astype(int) - theirs).max() <= 1
 
 
 def test_gray_chips_stay_gray(chips: ByteArray) -> None:
     gray = chips[..., :1]
-    np.testing.assert_array_equal(network_pixels(gray, size=96, colour="gray")[:, 0], gray[..., 0])
+    np.testing.assert_array_equal(seen(gray, size=96, channels=1)[:, 0], gray[..., 0])
     with pytest.raises(ValueError, match="expected RGB chips"):
-        network_pixels(gray, size=96, colour="rgb")
-    with pytest.raises(ValueError, match="96 or 48, got 64"):
-        network_pixels(chips, size=64, colour="gray")
+        seen(gray, size=96, channels=3)
 
 
 def local_mean(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

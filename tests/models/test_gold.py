@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import audmetric
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.signal import savgol_filter
 
-from models.gold import Fusion, fuse
+from models.gold import fuse
 from models.metrics import agreement
+from schemas.settings import Fusion
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,11 +44,12 @@ def direct_weights(values: FloatArray, fusion: Fusion) -> list[float]:
     weights = []
     for a in range(raters):
         if fusion == "avec2018":
-            pairs = [agreement(values[:, a], values[:, b]).ccc for b in range(raters) if b != a]
-            weights.append(math.fsum(p for p in pairs if p is not None) / len(pairs))
+            others = [values[:, b] for b in range(raters) if b != a]
+            pairs = [audmetric.concordance_cc(other, values[:, a], ignore_nan=True) for other in others]
+            weights.append(math.fsum(pairs) / len(pairs))
             continue
-        others = values if fusion == "ewe" else np.delete(values, a, axis=1)
-        reference = np.array([known_mean(row) for row in others])
+        held_against = values if fusion == "ewe" else np.delete(values, a, axis=1)
+        reference = np.array([known_mean(row) for row in held_against])
         both = ~(np.isnan(values[:, a]) | np.isnan(reference))
         weights.append(max(0.0, float(stats.pearsonr(values[both, a], reference[both]).statistic)))
     return weights
@@ -105,7 +108,7 @@ def test_raters_of_nan_constant_and_alone(fusion: Fusion) -> None:
     values = ratings(seed=3)
     of_nan = np.column_stack([values, np.full(300, np.nan)])
     found = fuse(of_nan, fusion)
-    np.testing.assert_allclose(found.values, fuse(values, fusion).values, rtol=1e-12)
+    np.testing.assert_allclose(found.values, fuse(values, fusion).values, rtol=1e-12, atol=1e-15)
     assert np.isnan(found.weights[4])
     constant = fuse(np.column_stack([values, np.full(300, 0.3)]), fusion)
     assert constant.weights[4] == (1 if fusion == "mean" else 0)
@@ -129,6 +132,29 @@ def test_raters_who_all_disagree(fusion: Fusion) -> None:
     np.testing.assert_allclose(found.values, values.mean(axis=1), atol=1e-12)
     assert found.fallback is not None
     assert "do not agree" in found.fallback
+
+
+def test_the_rounding_of_a_mean_weighs_nobody() -> None:
+    """Of opposites whose sum is 0 on paper the mean is rounding, and correlates with raters by chance."""
+    one, other = np.random.default_rng(0).normal(size=(2, 200))
+    values = np.column_stack([one, other, -one, -other])
+    mean = values.mean(axis=1)
+    assert 0 < np.abs(mean).max() < 1e-15
+    assert max(np.corrcoef(column, mean)[0, 1] for column in values.T) > 0.1
+    found = fuse(values, "ewe")
+    np.testing.assert_array_equal(found.weights, 0)
+    assert found.fallback is not None
+    assert "do not agree" in found.fallback
+
+
+def test_two_who_never_moved_do_not_set_the_level() -> None:
+    """Equal constants have no CCC: in `avec2018` the two weigh nothing, and the third alone agrees with nobody."""
+    values = ratings(seed=1, raters=3)
+    values[:, :2] = 0.5
+    found = fuse(values, "avec2018")
+    np.testing.assert_array_equal(found.weights, 0)
+    assert found.fallback is not None
+    np.testing.assert_allclose(found.values, values.mean(axis=1))
 
 
 @given(st.integers(0, 30), st.floats(0.2, 3), st.floats(-1, 1))

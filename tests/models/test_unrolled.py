@@ -45,16 +45,31 @@ def test_windows_that_forget_give_what_each_gives_alone(
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_the_number_of_threads_changes_no_bit(cell: str) -> None:
+    network = make(cell, hidden=(9, 7), bidirectional=False, spread=0.2)
+    features, before, found = torch.randn(2500, 12), torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(network.predict_sequence(features, window=WINDOW))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+    torch.testing.assert_close(found[0], each_whole(network, features), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_steps_that_all_windows_share_are_taken_once(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = make(cell, hidden=(9,), bidirectional=False, spread=0.1)
     count: list[int] = []
     step = Cell.step
 
     def counted(
-        self: Cell, x: torch.Tensor, state: torch.Tensor, memory: torch.Tensor
+        self: Cell, x: torch.Tensor, state: torch.Tensor, memory: torch.Tensor, *, out: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         count.append(len(x))
-        return step(self, x, state, memory)
+        return step(self, x, state, memory, out=out)
 
     monkeypatch.setattr(Cell, "step", counted)
     network.predict_sequence(torch.randn(130, 12), window=WINDOW)

@@ -48,6 +48,7 @@ def test_batches_are_those_of_a_loop(window: int, lookahead: int, stride: int) -
     for order in torch.split(torch.randperm(len(windows), generator=rng), 5):
         found_features, found_labels = windows.batch(order)
         assert found_features.shape == (len(order), window, 4)
+        assert found_features.transpose(0, 1).is_contiguous()  # no layer has to copy it
         for row, k in enumerate(order.tolist()):
             assert torch.equal(found_features[row], expected[k][0])
             np.testing.assert_array_equal(found_labels[row].numpy(), expected[k][1].numpy())

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from models.shallow_deep import ShallowDeepCNN
 from schemas.errors import DecodeError, SourceError
 from schemas.expressions import FER2013_CLASSES
-from tasks.analyze import drawn, expressions, report, weights
+from tasks.analyze import drawn, expressions, report
 from tasks.analyze.content import EXPRESSION_COLOURS
 from tasks.analyze.plan import analysis_key, is_finished, stored_key
+from tasks.expression import shipped
 from tasks.store.failures import read_failures
 
 from .conftest import FACES, TINY, MakeClip, chips_of, write_rows
@@ -31,7 +32,7 @@ VALENCE = np.array([-0.51, -0.60, -0.64, 0.81, -0.63, 0.40, 0.0])
 def by_hand(num_frames: int) -> np.ndarray:
     """Probabilities `[frame, class]` of every frame's chip: gray, halved, both ways round, in float64."""
     network = ShallowDeepCNN(num_outputs=7, input_size=48, channels=1, **TINY)
-    network.load_state_dict(load_file(weights.shipped_folder() / "model.safetensors"))
+    network.load_state_dict(load_file(shipped.shipped_folder() / "model.safetensors"))
     network = network.double().eval()
     gray = np.floor((chips_of(num_frames).astype(int) @ np.array([77, 150, 29]) + 128) / 256)
     small = np.floor((gray.reshape(-1, 48, 2, 48, 2).sum(axis=(2, 4)) + 2) / 4)

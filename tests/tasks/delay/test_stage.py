@@ -131,8 +131,21 @@ def test_a_training_that_searches(tmp_path: Path) -> None:
         delays_of(("FF1",), searched)
     with pytest.raises(ValueError, match="the search reads features"):
         CnnTraining(label_delay_seconds="searched")
+    assert [one.delay_how for one in (searched, found, RnnTraining())] == ["searched", "given", "given"]
     times = np.arange(FRAMES, dtype=np.float64) * 0.04
     labels = frame_labels(store, "A0", times, ("FF1", "FM1"), found)
     np.testing.assert_allclose(labels[: FRAMES - 50, 0], labels[: FRAMES - 50, 1], atol=1e-6)  # one curve, both on time
     assert np.isnan(labels[FRAMES - 50 :, 0]).all()
     assert not np.isnan(labels[:, 1]).any()
+
+
+@pytest.mark.parametrize("training", [CnnTraining, RnnTraining])
+def test_a_preset(tmp_path: Path, training: type[CnnTraining | RnnTraining]) -> None:
+    """Of valence and arousal; nothing of the store is read for it."""
+    for dimension, seconds in (("valence", 2.0), ("arousal", 4.0)):
+        asked = training(label_delay_seconds="preset", dimension=dimension)
+        assert asked.delay_how == "preset"
+        assert with_delays(Store(tmp_path), [], asked, None).label_delay_seconds == seconds
+    asked = training(label_delay_seconds="preset", dimension="liking")
+    with pytest.raises(TrainingError, match=r"valence \(2 s\), arousal \(4 s\); found 'liking'; give seconds"):
+        with_delays(Store(tmp_path), [], asked, None)

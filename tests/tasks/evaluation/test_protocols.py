@@ -16,8 +16,8 @@ from models.metrics import agreement
 from schemas.errors import LeakError, SettingsError, StoreError
 from schemas.loading import load_pipeline, load_protocol
 from schemas.presets import conf_dir
-from schemas.settings import EvaluateSettings
-from tasks.evaluation.chain import read_chain
+from schemas.settings import EvaluateSettings, Partition
+from tasks.evaluation.chain import chain_path, read_chain
 from tasks.evaluation.compare import compare
 from tasks.evaluation.leaks import MARK
 from tasks.evaluation.plan import HUMAN, HUMAN_ONE, HUMAN_REST, TRAINING_MEAN, metrics_path
@@ -107,6 +107,18 @@ def test_a_bad_protocol_is_named(tmp_path: Path, name: str, text: str, match: st
     preset.write_text('[evaluate]\nprotocol = "avec2019"', encoding="utf-8")
     with pytest.raises(SettingsError, match=r"no such protocol; .*avec2015, avec2018, default"):
         load_pipeline(preset)
+
+
+def test_a_chain_goes_with_the_protocols_steps(full_corpus: Corpus) -> None:
+    model_id = full_corpus.cnn.model_id
+    scored(full_corpus, model_id, FULL)
+    assert chain_path(full_corpus.store, model_id, "full").exists()
+    without = FULL.model_copy(update={"chain": ()})
+    table = scored(full_corpus, model_id, without)
+    assert not chain_path(full_corpus.store, model_id, "full").exists()
+    assert "no post-processing" in table["protocol_line"][0]
+    again = scored(full_corpus, model_id, FULL.model_copy(update={"protocol": "other", "chain": ()}))
+    assert value(table, "FM1", "ccc") == value(again, "FM1", "ccc")
 
 
 def test_every_print_says_what_is_selected_where_it_is_scored(full_corpus: Corpus) -> None:
@@ -257,8 +269,62 @@ def test_leaks_are_errors(full_corpus: Corpus) -> None:
     moved = [replace(r, partition="test") if r.recording_id == "B2" else r for r in recordings]
     with pytest.raises(LeakError, match=r"tiny-.*was selected on B2"):
         evaluate(store, moved, ids, "valence", FULL)
+    copied = [replace(r, sha256="c" * 64) if r.recording_id in ("A1", "C1") else r for r in recordings]
+    with pytest.raises(LeakError, match=r"the video of C1 \(sha256 cccccccccccc\) is in two partitions: A1 in train"):
+        evaluate(store, copied, ids, "valence", FULL)
+    without = [r for r in recordings if r.recording_id != "A2"]
+    with pytest.raises(LeakError, match=r"was trained or selected on A2, which the store no longer holds"):
+        evaluate(store, without, ids, "valence", FULL)
     kin = [replace(r, subject_id="kin") if r.recording_id in ("A1", "D1") else r for r in recordings]
     evaluate(store, kin, ids, "valence", FULL)  # D1 is in no partition
+    (store.model(full_corpus.cnn.model_id) / CARD_FILE).unlink()
+    with pytest.raises(LeakError, match=r"reads the features of tiny-cnn-.*, whose card is not in the store"):
+        evaluate(store, recordings, ids, "valence", FULL)
+
+
+@pytest.mark.parametrize("scored_on", [("test",), ("dev", "test"), ("train",)])
+def test_nothing_is_fitted_where_it_is_scored_unless_declared(
+    full_corpus: Corpus, scored_on: tuple[Partition, ...]
+) -> None:
+    """A protocol that fits its chain and selects its epoch on test is refused; so is one that scores on train."""
+    store, recordings, ids = full_corpus.store, full_corpus.recordings, [full_corpus.cnn.model_id]
+    selected_on: Partition = "dev" if scored_on == ("train",) else "test"
+    wrong = FULL.model_copy(update={"scored_on": scored_on, "selected_on": selected_on})
+    with pytest.raises(LeakError, match="served to fit or select"):
+        evaluate(store, recordings, ids, "valence", wrong)
+    declared = wrong.model_copy(update={"declares_overlap": True})
+    assert MARK in describe(declared, [full_corpus.cnn])
+    if selected_on == "test":  # declared, and still: the epoch was selected elsewhere than it says
+        with pytest.raises(LeakError, match=r"its epoch was selected on dev, and protocol full says test"):
+            evaluate(store, recordings, ids, "valence", declared)
+    else:
+        assert all(MARK in line for line in scored(full_corpus, ids[0], declared)["protocol_line"])
+
+
+def test_compare_refuses_what_evaluate_refuses(full_corpus: Corpus) -> None:
+    store, recordings = full_corpus.store, full_corpus.recordings
+    ids = (full_corpus.cnn.model_id, TRAINING_MEAN)
+    twice = [replace(r, subject_id="same") if r.recording_id in ("A1", "C1") else r for r in recordings]
+    with pytest.raises(LeakError, match="subject same is in two partitions"):
+        compare(store, twice, ids, "valence", FULL)
+    with pytest.raises(LeakError, match="served to fit or select"):
+        compare(store, recordings, ids, "valence", FULL.model_copy(update={"scored_on": ("dev",)}))
+
+
+def test_a_gold_standard_of_people_never_holds_who_is_scored(full_corpus: Corpus) -> None:
+    """Each rater against the mean of the others: with themselves in it they would agree better."""
+    people = scored(full_corpus, HUMAN_REST, FULL)
+    values = rating_columns(full_corpus.fakes["C1"])[1]
+    apart: list[float] = []
+    within: list[float] = []
+    for at in range(values.shape[1]):
+        others = np.delete(values, at, axis=1).mean(axis=1)
+        for found, given in ((apart, others), (within, values.mean(axis=1))):
+            ccc = agreement(values[:, at], given).ccc
+            assert ccc is not None
+            found.append(ccc)
+    assert value(people, "mean", "ccc") == pytest.approx(np.mean(apart), abs=1e-12)
+    assert np.mean(within) > np.mean(apart) + 0.001
 
 
 def test_a_card_that_was_selected_elsewhere_is_an_error(full_corpus: Corpus) -> None:

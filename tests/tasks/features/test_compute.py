@@ -1,10 +1,9 @@
-"""The fast path beside `chip_pixels` and a plain forward pass in float64."""
+"""The fast path beside a plain forward pass in float64."""
 
 from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +13,13 @@ from torch import nn
 
 from models import registry
 from models.blocks import FaceNetwork
+from models.chips import network_pixels
 from schemas.errors import StoreError, UnusableInputError
-from tasks.features.compute import MAX_ERROR, Extractor, network_input
+from tasks.features.compute import MAX_ERROR, Extractor
 from tasks.features.reading import ahead, stored_chips
-from tasks.training.data import chip_batches, chip_pixels
+from tasks.training.data import chip_batches
 from tasks.training.devices import native_bfloat16
-from tasks.training.networks import InputShape
+from tasks.training.networks import ChipNetwork, InputShape
 
 from ..conftest import Corpus
 
@@ -36,25 +36,19 @@ def made(name: str, **options: int) -> FaceNetwork:
 
 
 def in_float64(network: FaceNetwork, chips: npt.NDArray[np.uint8], shape: InputShape) -> npt.NDArray[np.float64]:
-    found: npt.NDArray[np.float64] = network.double().features(torch.from_numpy(chip_pixels(chips, shape))).numpy()
+    pixels = network_pixels(torch.from_numpy(chips), size=shape.size, channels=shape.channels).contiguous()
+    found: npt.NDArray[np.float64] = network.double().features(pixels).numpy()
     return found
 
 
-@pytest.mark.parametrize("size", [96, 48, 64])
-@pytest.mark.parametrize(("channels", "colour"), [(3, "rgb"), (3, "gray"), (1, "gray")])
-def test_pixels_are_those_of_the_training(size: int, channels: int, colour: Literal["rgb", "gray"]) -> None:
-    chips, shape = chips_of(5, channels), InputShape(size, colour)
-    found = network_input(torch.from_numpy(chips), shape)
-    np.testing.assert_array_equal(found.numpy(), chip_pixels(chips, shape))
-
-
 def test_gray_chips_give_no_colour() -> None:
+    extractor = Extractor(made("khorrami-cnn"), InputShape(96, 3), CPU)
     with pytest.raises(UnusableInputError, match='colour = "gray"'):
-        network_input(torch.from_numpy(chips_of(2, 1)), InputShape(96, "rgb"))
+        list(extractor.blocks([chips_of(2, 1)], threads=1))
 
 
-@pytest.mark.parametrize(("name", "shape"), [("khorrami-cnn", (96, "rgb")), ("poster-small", (48, "gray"))])
-def test_features_are_those_of_a_plain_pass(name: str, shape: tuple[int, Literal["rgb", "gray"]]) -> None:
+@pytest.mark.parametrize(("name", "shape"), [("khorrami-cnn", (96, 3)), ("poster-small", (48, 1))])
+def test_features_are_those_of_a_plain_pass(name: str, shape: tuple[int, int]) -> None:
     chips, reads, network = chips_of(19), InputShape(*shape), made(name)
     expected = in_float64(copy.deepcopy(network), chips, reads)
     length = np.linalg.norm(expected, axis=1)
@@ -67,19 +61,32 @@ def test_features_are_those_of_a_plain_pass(name: str, shape: tuple[int, Literal
         assert extractor.precision == ("bfloat16" if precision == "auto" and native_bfloat16(CPU) else "float32")
 
 
+def test_other_questions_may_be_asked() -> None:
+    def scores(network: ChipNetwork, pixels: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = network(pixels)
+        return found.softmax(dim=1)
+
+    chips, network = chips_of(19), made("poster-small")
+    extractor = Extractor(network, InputShape(48, 1), CPU, answer=scores)
+    assert extractor.width == 2
+    found = np.concatenate(list(extractor.blocks([chips[:5], chips[5:]], threads=2)))
+    pixels = network_pixels(torch.from_numpy(chips), size=48, channels=1)
+    np.testing.assert_allclose(found, network.double()(pixels).softmax(dim=1).numpy(), atol=1e-5)
+
+
 def test_neither_neighbours_nor_threads_change_a_bit() -> None:
     chips, network = chips_of(21), made("poster-small")
-    extractor = Extractor(network, InputShape(48, "gray"), CPU, batch_size=4)
+    extractor = Extractor(network, InputShape(48, 1), CPU, batch_size=4)
     once = np.concatenate(list(extractor.blocks([chips], threads=1)))
     parts = [chips[:1], chips[1:10], chips[10:]]
     np.testing.assert_array_equal(np.concatenate(list(extractor.blocks(parts, threads=3))), once)
     np.testing.assert_array_equal(np.concatenate(list(extractor.blocks([chips[::-1]], threads=2)))[::-1], once)
-    other = Extractor(network, InputShape(48, "gray"), CPU, batch_size=7)
+    other = Extractor(network, InputShape(48, 1), CPU, batch_size=7)
     np.testing.assert_allclose(np.concatenate(list(other.blocks([chips], threads=2))), once, rtol=1e-5, atol=1e-6)
 
 
 def test_gray_and_colour_chips_may_follow_each_other() -> None:
-    extractor = Extractor(made("poster-small"), InputShape(48, "gray"), CPU)
+    extractor = Extractor(made("poster-small"), InputShape(48, 1), CPU)
     gray, colour = chips_of(3, 1), chips_of(2)
     found = np.concatenate(list(extractor.blocks([gray, colour], threads=1)))
     alone = [np.concatenate(list(extractor.blocks([part], threads=1))) for part in (gray, colour)]
@@ -93,7 +100,7 @@ def test_a_network_that_bfloat16_would_spoil_stays_in_float32(caplog: pytest.Log
     nn.init.constant_(last.weight[:, ::2], 100.0)  # sums that cancel
     nn.init.constant_(last.weight[:, 1::2], -100.0)
     nn.init.zeros_(last.bias)
-    assert Extractor(network, InputShape(48, "gray"), CPU, precision="auto").precision == "float32"
+    assert Extractor(network, InputShape(48, 1), CPU, precision="auto").precision == "float32"
     assert "float32 is used" in caplog.text
 
 

@@ -178,3 +178,14 @@ def test_options_that_are_none(tmp_path: Path, clip: Path, cells: str, expected:
     corpus = through_manifest(tmp_path / "c", clip, f"A,s,a.mp4,x.csv,train,1:9{cells}")
     fatal = of(list_corpus(corpus, settings()).problems, "fatal")
     assert [(one.line, expected in one.expected) for one in fatal] == [(2, True)]
+
+
+def test_a_gold_standard_alone_is_told_once(avec: Path, tmp_path: Path) -> None:
+    for name in ("dev_1", "train_1"):
+        for dimension in ("valence", "arousal"):
+            (avec / f"ratings_individual/{dimension}/{name}.csv").unlink()
+    store = Store(tmp_path / "store")
+    for _ in range(2):  # whenever ingestion runs
+        told = [one for one in ingest_corpus(avec, store, settings()).problems if "gold standard" in one.expected]
+        assert [(one.severity, one.recording_id) for one in told] == [("warning", None)]
+        assert told[0].found.startswith('none in dev_1, train_1: scored by a protocol with gold = ["corpus"]')

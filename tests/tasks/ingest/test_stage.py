@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -124,7 +125,7 @@ def test_a_new_recording_is_the_only_one_processed(recola: Recola, store: Store)
 def test_touched_files_are_hashed_not_redone(recola: Recola, store: Store) -> None:
     corpus = recola("P16")
     ingest(corpus, store)
-    key = ratings_key(store, "P16")
+    key = ratings_key(store, "P16", "valence")
     audio = store.audio("P16").stat().st_mtime_ns
     for path in (corpus / VIDEOS / "P16.mp4", corpus / VALENCE / "P16.csv"):
         os.utime(path, ns=(1, 1))
@@ -132,7 +133,7 @@ def test_touched_files_are_hashed_not_redone(recola: Recola, store: Store) -> No
     assert counts(ingest(corpus, store)) == (1, 0, 1, 0)
     assert not has_work(corpus, store)
     assert read_recordings(store)[0].modified_ns == 1
-    assert ratings_key(store, "P16") == key
+    assert ratings_key(store, "P16", "valence") == key
     assert store.audio("P16").stat().st_mtime_ns == audio
 
 
@@ -150,7 +151,7 @@ def test_moved_corpus_keeps_its_parts(recola: Recola, store: Store, tmp_path: Pa
 def test_keys_change_with_content_and_not_with_partition(recola: Recola, store: Store, tmp_path: Path) -> None:
     corpus = recola("P16", "P19")
     ingest(corpus, store)
-    before, rated = read_recordings(store), ratings_key(store, "P16")
+    before, rated = read_recordings(store), ratings_key(store, "P16", "valence")
     table = tmp_path / "p.csv"
     table.write_text("subject,partition\nP16,test\nP19,\n", encoding="utf-8")
     assert counts(ingest(corpus, store, partitions=table)) == (2, 0, 2, 0)
@@ -164,7 +165,7 @@ def test_keys_change_with_content_and_not_with_partition(recola: Recola, store: 
     (corpus / VALENCE / "P16.csv").write_text("time;A\n0;1\n", encoding="utf-8")
     assert ingest(corpus, store).ingested == 1
     assert recording_key(read_recordings(store)[0]) == recording_key(before[1])
-    assert ratings_key(store, "P16") != rated
+    assert ratings_key(store, "P16", "valence") != rated
 
 
 def test_ratings_and_recordings_that_leave(recola: Recola, store: Store) -> None:
@@ -175,7 +176,7 @@ def test_ratings_and_recordings_that_leave(recola: Recola, store: Store) -> None
     (corpus / VALENCE / "P19.csv").unlink()
     summary = ingest(corpus, store)
     assert counts(summary) == (1, 1, 0, 0)
-    assert ratings_key(store, "P16") is None
+    assert ratings_key(store, "P16", "valence") is None
     assert any(one.recording_id == "P19" and "it left" in one.found for one in summary.problems)
     assert store.index("P19").exists()
     assert not has_work(corpus, store)
@@ -304,10 +305,27 @@ def test_another_dimension_replaces_the_ratings(recola: Recola, store: Store) ->
     corpus = recola("P16")
     shutil.copytree(corpus / VALENCE, corpus / VALENCE.replace("valence", "arousal"))
     ingest(corpus, store)
-    key = ratings_key(store, "P16")
+    key = ratings_key(store, "P16", "valence")
     assert counts(ingest(corpus, store, dimension="arousal")) == (1, 1, 0, 0)
     assert read_ratings_wide(store, "P16", "valence").raters == ()
-    assert ratings_key(store, "P16") != key
+    assert ratings_key(store, "P16", "valence") is None
+    assert ratings_key(store, "P16", "arousal") == key  # the same traces
+
+
+def test_another_dimension_beside_it_leaves_the_first_ones_key(recola: Recola, store: Store) -> None:
+    corpus = recola("P16")
+    ingest(corpus, store)
+    key = ratings_key(store, "P16", "valence")
+    other = corpus / VALENCE.replace("valence", "arousal")
+    shutil.copytree(corpus / VALENCE, other)
+    traces = other / "P16.csv"
+    lines = traces.read_text(encoding="utf-8").splitlines()
+    changed = [lines[0], *(re.sub(r";[^;]*$", ";0.5", line) for line in lines[1:])]
+    traces.write_text("\n".join(changed), encoding="utf-8")
+    ingest(corpus, store, more_dimensions=("arousal",))
+    assert read_ratings_wide(store, "P16", "arousal").raters == read_ratings_wide(store, "P16", "valence").raters
+    assert ratings_key(store, "P16", "valence") == key
+    assert ratings_key(store, "P16", "arousal") not in (key, None)
 
 
 def test_nothing_ingested_yet(store: Store) -> None:

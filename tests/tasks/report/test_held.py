@@ -7,16 +7,18 @@ import polars as pl
 import pytest
 
 from schemas.settings import EvaluateSettings
-from schemas.tables import METRICS
+from schemas.tables import FUSIONS, METRICS
 from tasks.evaluation.chain import read_chain
+from tasks.evaluation.fusions import read_fusions
 from tasks.evaluation.plan import metrics_path
 from tasks.evaluation.stage import evaluate
 from tasks.ingest.recordings import read_recordings
 from tasks.report.cards import read_card as read_shown_card
 from tasks.report.held import Held, Holder
+from tasks.report.stage import write_report
 from tasks.report.summary import read_scores
 from tasks.store.cards import read_card, read_cards
-from tasks.store.parts import read_table
+from tasks.store.parts import Provenance, read_table, write_part
 
 from .conftest import RATERS, ROWS, Build, FakeStore
 
@@ -25,11 +27,14 @@ MODEL = ROWS[0].model_id
 
 def evaluated(fake: FakeStore, settings: EvaluateSettings) -> list[Held]:
     """The test recordings as the report reads them, after a real evaluation of a model with a delay for each rater."""
-    card = read_card(fake.store, MODEL)
-    late = {rater: round(0.04 * turn, 2) for turn, rater in enumerate(RATERS)}
-    card = card.model_copy(update={"settings": {**card.settings, "label_delay_seconds": late}})
-    (fake.store.model(MODEL) / "card.json").write_text(card.model_dump_json(), encoding="utf-8")
     rows = [ROWS[0], ROWS[1]]
+    late = {rater: round(0.04 * turn, 2) for turn, rater in enumerate(RATERS)}
+    for row, delay in zip(rows, (late, 0.0), strict=True):
+        card = read_card(fake.store, row.model_id)
+        settings_of = {**card.settings, "label_delay_seconds": delay}
+        known = {"settings": settings_of, "train_recordings": (), "dev_recordings": ()}  # nobody whom the store lacks
+        path = fake.store.model(row.model_id) / "card.json"
+        path.write_text(card.model_copy(update=known).model_dump_json(), encoding="utf-8")
     recordings = read_recordings(fake.store)
     evaluate(fake.store, recordings, [row.model_id for row in rows], "valence", settings)
     scores = read_scores(fake.store, rows, dimension="valence", protocol=settings.protocol)
@@ -69,6 +74,31 @@ def test_a_protocol_of_gold_standards_alone_has_no_rater_columns(build: Build) -
     held = evaluated(fake, settings)[0]
     assert (held.columns, held.num_apart, held.raters) == (("gold mean",), 1, RATERS)
     np.testing.assert_allclose(held.given[0], held.ratings.mean(axis=0), atol=1e-12)
+
+
+def test_the_report_says_how_golds_were_fused_and_delays_come_from(build: Build) -> None:
+    fake = build()
+    settings = EvaluateSettings.model_validate({"protocol": "tried", "gold": ("none", "ewe"), "chain": ()})
+    evaluated(fake, settings)
+    files = write_report(fake.store, rows=ROWS[:2], title="t", protocol="tried", protocol_name="tried")
+    told = read_fusions(fake.store, "valence", "tried")
+    html = files.html.read_text(encoding="utf-8")
+    for text in (html, files.markdown.read_text(encoding="utf-8")):
+        assert "correlates with the mean of all (EWE)" in text
+        assert "no fallback" in text
+        assert "by rater, the card does not say whether set or searched" in text
+    shares = [f'<th scope="row">{one.rater}</th><td>{100 * (one.share or 0):.1f} %</td>' for one in told[0].raters]
+    assert len(shares) == 6
+    assert all(share in html for share in shares)
+    table = pl.read_parquet(fake.store.fusions("valence", "tried"))
+    bad = table.with_columns(pl.lit("weights that add up to 0").alias("fallback")).to_arrow().cast(FUSIONS)
+    write_part(fake.store.fusions("valence", "tried"), bad, Provenance(stage="fusions", stage_key="k"))
+    files = write_report(fake.store, rows=ROWS[:2], title="t", protocol="tried", protocol_name="tried")
+    html = files.html.read_text(encoding="utf-8")
+    assert '<th scope="col">gold ewe\N{DOUBLE DAGGER}</th>' in html
+    assert (
+        "\N{DOUBLE DAGGER} gold standard ewe: FELL BACK to the plain mean in 2 of 2 recordings" in html
+    )  # tables of CC
 
 
 def test_missing_predictions_are_nan_and_said(build: Build) -> None:

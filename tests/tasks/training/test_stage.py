@@ -59,6 +59,7 @@ def test_the_card_says_what_was_done(trained_corpus: Corpus) -> None:
         assert card.weights_sha256 == digest
         assert card.model_id == f"{card.name}-{digest[:8]}"
         assert card.raters == RATERS
+        assert card.delay_how == "given"
         assert (card.train_recordings, card.dev_recordings) == (("A1", "A2"), ("B1", "B2"))
         assert card.selected_on == "dev"
         best = max(record.dev_ccc for record in card.history)
