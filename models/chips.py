@@ -31,8 +31,8 @@ def network_pixels(chips: torch.Tensor, *, size: int, channels: int) -> torch.Te
     whole, stored = chips.shape[1], chips.shape[-1]
     pixels = chips.permute(0, 3, 1, 2)
     if channels == 1 and stored == 3:
-        luma = (chips * torch.tensor(_LUMA, dtype=torch.int32, device=chips.device)).sum(dim=-1, dtype=torch.int32)
-        pixels = ((luma + 128) >> 8).to(torch.uint8)[:, None]
+        luma = chips.float() @ torch.tensor(_LUMA, dtype=torch.float32, device=chips.device)  # whole numbers: exact
+        pixels = luma.add_(128).mul_(1 / 256).to(torch.uint8)[:, None]
     elif channels == 3 and stored != 3:
         raise ValueError('expected RGB chips, got gray ones; use colour = "gray", or chip_format = "rgb96"')
     if 2 * size == whole:

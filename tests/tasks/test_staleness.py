@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import pytest
 
 from schemas.settings import Settings
+from schemas.tables import RATINGS
 from tasks.evaluation.plan import pending as pending_metrics
 from tasks.faces.plan import pending as pending_faces
 from tasks.features.plan import pending as pending_features
+from tasks.ingest.recordings import DIMENSION_KEYS, ratings_key
 from tasks.prediction.plan import pending as pending_predictions
+from tasks.store.parts import Provenance, write_part
 from tasks.training.plan import current_model
 
 from .conftest import CNN, EVALUATE, FACES, FEATURES_RUN, PREDICT_RUN, RNN, Corpus, write_ratings
@@ -79,6 +84,19 @@ def test_a_changed_setting(trained_corpus: Corpus, stage: str, update: dict[str,
 def test_changed_training_ratings(full_corpus: Corpus) -> None:
     write_ratings(full_corpus.store, full_corpus.fakes["A1"], key="ratings-2")
     assert stale_stages(full_corpus, ALL) == {"cnn", "rnn", "evaluate"}
+
+
+def test_another_dimension_beside_the_first_leaves_its_models_alone(full_corpus: Corpus) -> None:
+    store = full_corpus.store
+    for name in (one.recording_id for one in full_corpus.recordings if one.partition is not None):
+        valence = pl.read_parquet(store.ratings(name))
+        arousal = valence.with_columns(pl.lit("arousal").alias("dimension"), -pl.col("value"))
+        both = pl.concat([valence, arousal]).to_arrow().cast(RATINGS)
+        keys = {"valence": ratings_key(store, name, "valence"), "arousal": f"arousal-{name}"}
+        provenance = Provenance(stage="ratings", stage_key="both", extra={DIMENSION_KEYS: json.dumps(keys)})
+        write_part(store.ratings(name), both, provenance)
+        assert ratings_key(store, name, "arousal") == f"arousal-{name}"
+    assert stale_stages(full_corpus, ALL) == set()
 
 
 def test_changed_test_ratings(full_corpus: Corpus) -> None:

@@ -98,7 +98,7 @@ def test_the_report_says_how_golds_were_fused_and_delays_come_from(build: Build)
     assert '<th scope="col">gold ewe\N{DOUBLE DAGGER}</th>' in html
     assert (
         "\N{DOUBLE DAGGER} gold standard ewe: FELL BACK to the plain mean in 2 of 2 recordings" in html
-    )  # tables of CC
+    )  # below the tables after the first
 
 
 def test_missing_predictions_are_nan_and_said(build: Build) -> None:
