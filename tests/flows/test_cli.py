@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -162,7 +163,11 @@ def test_run_then_nothing_then_only_what_changed(tmp_path: Path, environment: di
     assert {(row["partition"], *row["raters"]) for row in papers["scores"]} == {("dev", "gold mean")}
     assert "selected on the scored partition" in papers["protocol"]
     page = (work.store / "reports" / "report.html").read_text(encoding="utf-8")
-    assert page.count("selected on the scored partition") > page.count("<caption")
+    captions = re.findall(r'<table class="scores".*?</caption>', page, re.DOTALL)
+    pictures = re.findall(r"Protocol: khorrami2016, selected on the scored partition", page)
+    assert len(captions) >= 5
+    assert all("selected on the scored partition" in caption for caption in captions)
+    assert len(pictures) == page.count("(in full at the top)") >= 3
 
 
 @pytest.mark.slow  # the schedule of test_server.py ends with a failed recording as well
