@@ -1,6 +1,6 @@
 """What aligning costs an expression network: FER2013's crops as they are, and as the chips that `analyze` cuts.
 
-    PYTHONPATH=. uv run benchmarks/aligned_faces.py --data fer2013.csv [--model STORE/expression/models/ID]
+    uv run benchmarks/aligned_faces.py --data fer2013.csv [--model STORE/expression/models/ID]
 
 Every face of *choice* that dlib finds in its enlarged crop is named twice by the network, the one that ships unless
 another is given: the crop itself, the crop enlarged and made small again as a chip is, and the aligned 96x96 chip. What

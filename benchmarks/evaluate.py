@@ -1,6 +1,6 @@
 """Speed and memory of `affectflow evaluate` beside the per-recording pandas loop that people write.
 
-    uv run --with pandas python benchmarks/evaluate.py [--recordings 1000] [--seconds 300] [--raters 6]
+    uv run --with pandas benchmarks/evaluate.py [--recordings 1000] [--seconds 300] [--raters 6]
 
 Both read the same SYNTHETIC store (random walks, 25 frames/s, two-decimal labels every .04 s) and come to the same
 numbers: RMSE, MAE, CC, CCC and sign agreement, per recording and concatenated, which is checked. Each runs in a process

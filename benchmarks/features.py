@@ -1,7 +1,7 @@
 """Feature extraction: rates, errors and what the device would allow, all from one run.
 
     uv run benchmarks/features.py
-    PYTHONPATH=. python3 benchmarks/features.py --device cuda     (needs torch, numpy, pyarrow, pydantic, safetensors)
+    uv run benchmarks/features.py --device cuda
 
 Frames are SYNTHETIC: patterns that follow a hidden curve, with noise, so that they shrink in Parquet as chips do;
 networks have random weights (He start, no biases: a bias would hide errors). In every round, one after the other:

@@ -1,6 +1,6 @@
 """The report at 100 recordings: size of the page, time to build it, time until a browser has loaded it.
 
-    uv run python benchmarks/report.py [--recordings 100] [--frames 7500] [--keep FOLDER]
+    uv run benchmarks/report.py [--recordings 100] [--frames 7500] [--keep FOLDER]
 
 The store is SYNTHETIC: sums of sines rated by formulas, scores by the evaluation itself; no face, no trained model. The
 browser is a headless Chromium, where there is one; what it is asked are the page's own marks (Navigation Timing).

@@ -1,6 +1,6 @@
 """Train many networks on a set of faces, several at once, and list what each reached on *choice*.
 
-    PYTHONPATH=. uv run benchmarks/train_networks.py benchmarks/recipes/search.toml --data fer2013.csv --out OUT
+    uv run benchmarks/train_networks.py benchmarks/recipes/search.toml --data fer2013.csv --out OUT
 
 A `[[job]]` names a preset of `conf/expression`, the networks that take its network's place, and in `[job.set]` what is
 changed in it; `variant` tells the recipes of one network apart; `teachers` names finished trainings that teach. OUT is

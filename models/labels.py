@@ -83,25 +83,3 @@ def frames_at_labels(label_times: FloatArray, frame_times: FloatArray, *, delay_
     Returns: `[sample]` positions of frames, -1 where none is near enough; such labels are excluded from scores.
     """
     return nearest(frame_times + delay_seconds, label_times, tolerance_seconds=median_step(frame_times) / 2)
-
-
-def predictions_at_labels(
-    label_times: FloatArray, frame_times: FloatArray, predictions: FloatArray, *, delay_seconds: float = 0.0
-) -> FloatArray:
-    """The prediction of each label, for scoring: every label once. See `frames_at_labels`.
-
-    Args:
-        label_times: `[sample]` seconds, increasing.
-        frame_times: `[frame]` seconds, increasing.
-        predictions: `[frame, rater]`, NaN where there is none.
-        delay_seconds: how late the raters reacted.
-
-    Returns: `[sample, rater]`, NaN where no frame is near enough.
-    """
-    match = frames_at_labels(label_times, frame_times, delay_seconds=delay_seconds)
-    found = (
-        predictions[np.maximum(match, 0)]
-        if predictions.size
-        else np.full((label_times.size, predictions.shape[1]), np.nan)
-    )
-    return np.where(match[:, None] >= 0, found, np.nan)

@@ -19,7 +19,6 @@ from models.metrics import Moments, merged, scores
 FloatArray = npt.NDArray[np.float64]
 
 StepName = Literal["median", "centre", "scale", "shift"]
-STEPS: tuple[StepName, ...] = ("median", "centre", "scale", "shift")
 
 MEDIAN_SECONDS = (0.4, 0.8, 1.2, 1.6, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 20.0)
 """Widths that are tried, within the 0.4 to 20 s of AV+EC."""

@@ -148,7 +148,8 @@ class ShippedCard(BaseModel):
 class ExpressionCard(BaseModel):
     """`card.json` of an expression network. `scores` on split `choice` chose the epoch, hence are no result.
 
-    `shipped` is there where the weights are those in the package; `scores` are of the weights as they were trained.
+    `selected_on` is None where nothing was held out: the last epoch counts. `shipped` is there where the weights are
+    those in the package; `scores` are of the weights as they were trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -165,7 +166,7 @@ class ExpressionCard(BaseModel):
     channels: int
     classes: tuple[str, ...]
     seed: int
-    selected_on: Literal["choice"] = "choice"
+    selected_on: Literal["choice"] | None = "choice"
     best_epoch: int
     history: tuple[ExpressionEpoch, ...]
     scores: tuple[ExpressionScore, ...]

@@ -23,7 +23,7 @@ class MeasuredResult(BaseModel):
     subset: Literal["all", "unseen"] = "all"
     metric: Literal["accuracy", "ccc"]
     value: float
-    spread: float = Field(0.0, ge=0, description="standard deviation over the runs; 0 of a single one")
+    spread: float = Field(0.0, ge=0, description="sample standard deviation over the runs; 0 of a single one")
     runs: int = Field(ge=1, description="one for each seed")
     selected: bool = Field(description="the epoch was chosen on this split: an upper bound, no result")
 

@@ -20,9 +20,11 @@ class StoreRun(Settings):
 class IngestRun(StoreRun):
     """Find recordings, ratings and partitions."""
 
-    corpus: Path = Field(description="a RECOLA tree, or a folder with a manifest.csv")
-    manifest: Path | None = Field(None, description="manifest of a corpus that is not RECOLA's tree")
-    partitions: Path | None = Field(None, description="CSV (subject, partition) in place of RECOLA's built-in table")
+    corpus: Path = Field(description="RECOLA's or AVEC's tree, or a folder with a manifest.csv")
+    manifest: Path | None = Field(None, description="manifest of a corpus that is neither RECOLA's tree nor AVEC's")
+    partitions: Path | None = Field(
+        None, description="CSV (subject, partition) in place of what RECOLA's table or AVEC's names say"
+    )
 
 
 class AgreementRun(StoreRun):

@@ -41,7 +41,9 @@ class IngestSettings(Settings):
     """What ingestion reads of a corpus."""
 
     manifest: Path | None = Field(None, description="CSV: recording, subject, video, ratings, partition, scale")
-    partitions: Path | None = Field(None, description="CSV: subject, partition; replaces RECOLA's built-in table")
+    partitions: Path | None = Field(
+        None, description="CSV: subject, partition; replaces what RECOLA's table or AVEC's names say"
+    )
     dimension: str = Field("valence", description="the rated dimension")
     more_dimensions: tuple[str, ...] = Field((), description="further ones to keep beside it, such as arousal")
     declared_frame_rate: float | None = Field(None, gt=0, description="frames/s of streams that carry no time stamps")
@@ -78,7 +80,7 @@ class FacesSettings(Settings):
 
     segment_frames: int = Field(1000, ge=25, description="frames in one segment, the unit of work and of a part")
     chip_format: Literal["rgb96", "gray96"] = "rgb96"
-    detector: Literal["hog", "cnn"] = Field("hog", description="dlib's; cnn finds turned faces, 20 times as slow")
+    detector: Literal["hog", "cnn"] = Field("hog", description="dlib's; cnn is up to 100 times as slow: docs/faces.md")
     upsample: int = Field(1, ge=0, le=2, description="doublings tried when the full-frame detector finds nothing")
     detection_threshold: float = Field(0.0, description="lowest detection score of a face")
     detection_interval: int = Field(10, ge=1, description="frames between detections where landmarks carry the face")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +53,9 @@ def predict(
 
         summary = predict_valence(ModelRun(store=store, model=model, preset=config))
         said = f"{summary.model_id}: predictions of {summary.recordings} recordings"
-        return {**dataclasses.asdict(summary), "said": f"{said}\nnext: affectflow evaluate --store {store}"}
+        return {
+            **dataclasses.asdict(summary),
+            "said": f"{said}\nnext: affectflow evaluate --store {shlex.quote(str(store))}",
+        }
 
     command(work, as_json)

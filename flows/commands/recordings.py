@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +43,10 @@ def ingest(
         summary = ingest_recordings(run)
         show_problems(summary.problems, console(as_json))
         said = f"{summary.recordings} recordings in {store}: {summary.ingested} new or changed, {summary.failed} failed"
-        return {**dataclasses.asdict(summary), "said": f"{said}\nnext: affectflow faces --store {store}"}
+        return {
+            **dataclasses.asdict(summary),
+            "said": f"{said}\nnext: affectflow faces --store {shlex.quote(str(store))}",
+        }
 
     command(work, as_json)
 

@@ -19,16 +19,19 @@ PresetOption = Annotated[
     str, typer.Option("--config", "-c", help="Preset: a name in conf/, or the path of a TOML file.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, for machines.")]
-CorpusArgument = Annotated[Path, typer.Argument(help="A RECOLA tree, or a folder with a manifest.csv.")]
+CorpusArgument = Annotated[Path, typer.Argument(help="RECOLA's or AVEC's tree, or a folder with a manifest.csv.")]
 ManifestOption = Annotated[
-    Path | None, typer.Option(help="Manifest: recording, subject, video, ratings, partition, scale.")
+    Path | None,
+    typer.Option(help="CSV (recording, subject, video, ratings, partition, scale) in place of the corpus's own."),
 ]
 PartitionsOption = Annotated[
-    Path | None, typer.Option(help="CSV (subject, partition) in place of RECOLA's built-in table.")
+    Path | None, typer.Option(help="CSV (subject, partition) in place of what RECOLA's table or AVEC's names say.")
 ]
 StartOption = Annotated[
     str | None,
-    typer.Option(help="An expression model for the CNN to start from: a folder, or an id or name in the store."),
+    typer.Option(
+        help="An expression model for the CNN to start from: a folder, an id or name in the store, or shipped."
+    ),
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0 is one for each core.")]
 AllFacesOption = Annotated[

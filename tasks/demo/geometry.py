@@ -72,15 +72,6 @@ def canonical_landmarks(landmarks: FloatArray) -> FloatArray:
     return apply_affine(to_canonical(landmarks), landmarks)
 
 
-def mouth_corner_elevation(landmarks: FloatArray) -> float:
-    """How far the mouth corners stand above the middle of the lips, in IOD; the more, the more of a smile.
-
-    The middle is the mean of dlib's points 51, 57, 62 and 66, from the upper edge to the lower.
-    """
-    points = canonical_landmarks(landmarks)
-    return float(points[[51, 57, 62, 66], 1].mean() - points[[48, 54], 1].mean())
-
-
 def displacement(grid: FloatArray, here: FloatArray, there: FloatArray) -> FloatArray:
     """Thin-plate spline (Bookstein 1989) that takes `here` to `there`, as displacements on a grid.
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from models.labels import frames_at_labels
 from schemas.tables import PREDICTIONS
 from tasks.store.layout import Store
-from tasks.store.parts import read_table
+from tasks.store.parts import holds_only, read_table
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ def read_predictions(store: Store, model_id: str, recording_id: str, dimension: 
         return None
     columns = ["dimension", "rater", "time_seconds", "value"]
     table = read_table(path, PREDICTIONS, columns, encoded=["dimension", "rater"])
-    if pc.unique(table.column("dimension")).to_pylist() != [dimension]:
+    if not holds_only(table.column("dimension"), dimension):
         table = table.filter(pc.equal(table.column("dimension").cast(pa.string()), dimension))
     raters = tuple(pc.unique(table.column("rater")).to_pylist())
     if not raters:

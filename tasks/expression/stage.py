@@ -209,6 +209,7 @@ def _publish(
         channels=place.shape.channels,
         classes=prepared.classes,
         seed=seed,
+        selected_on="choice" if prepared.choice.size else None,
         best_epoch=best_epoch(history).epoch,
         history=history,
         scores=(),

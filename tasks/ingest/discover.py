@@ -45,9 +45,10 @@ def _listed(corpus: Path, settings: IngestSettings) -> CorpusListing:
         return _checked(_with_manifest(corpus, manifest, settings))
     if is_recola(corpus):
         listing = list_recola(corpus, dimensions=settings.dimensions, partitions=settings.partitions)
-        return _checked(listing, corpus / VIDEO_FOLDER)
+        return _checked(listing, corpus / VIDEO_FOLDER, "at least one .mp4 video")
     if is_avec(corpus):
-        return _checked(list_avec(corpus, dimensions=settings.dimensions, partitions=settings.partitions), corpus)
+        listing = list_avec(corpus, dimensions=settings.dimensions, partitions=settings.partitions)
+        return _checked(listing, corpus, "at least one video named train_*, dev_* or test_*")
     inside = sorted(printable(Path(path.name)) for path in corpus.iterdir())
     found = f"none of them, but {_some(inside)}" if inside else "an empty folder"
     expected = (
@@ -71,10 +72,11 @@ def _with_manifest(corpus: Path, manifest: Path, settings: IngestSettings) -> Co
     return dataclasses.replace(listing, problems=(*listing.problems, *extra))
 
 
-def _checked(listing: CorpusListing, videos: Path | None = None) -> CorpusListing:
+def _checked(listing: CorpusListing, videos: Path | None = None, expected: str = "") -> CorpusListing:
+    """The listing, without a video in the folder `videos` a fatal problem, and with paths that are no UTF-8 told."""
     problems = list(listing.problems)
     if videos is not None and not listing.recordings:
-        problems.append(problem("fatal", None, videos, "at least one .mp4 video", "none"))
+        problems.append(problem("fatal", None, videos, expected, "none"))
     for recording in listing.recordings:
         rated = (file.path for file in (*recording.ratings, *recording.gold_standards))
         for path in (recording.video, recording.audio, *rated):

@@ -5,7 +5,7 @@
     RECOLA-Annotation/emotional_behaviour/<dimension>/P16.csv           (may be absent)
 
 Subject = recording. The tree names no partitions, so the split of the 46 participants that the field commonly uses is
-built in (shared/spec/ratings-and-protocols.md, "RECOLA on disk"); a partitions file replaces it.
+built in; a partitions file replaces it.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _ratings(corpus: Path, dimension: str) -> tuple[dict[str, Path], list[Proble
         return {}, []
     known = sorted(path.name for path in behaviour.iterdir() if path.is_dir()) if behaviour.is_dir() else []
     if dimension not in known:
-        expected = f"a folder {dimension!r} with its ratings (or another --dimension)"
+        expected = f"a folder {dimension!r} with its ratings (or another dimension in [ingest])"
         found = f"folders {', '.join(known)}" if known else "no folders"
         return {}, [problem("fatal", None, behaviour, expected, found)]
     found_files, ignored = _files(behaviour / dimension, ".csv")

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from schemas.settings import Partition
 from schemas.tables import GOLD_STANDARDS, RATINGS, RECORDINGS
 from tasks.store.layout import Store
-from tasks.store.parts import read_provenance, read_table, stage_key
+from tasks.store.parts import holds_only, read_provenance, read_table, stage_key
 
 STAGE_VERSION = 1
 """Raise when the index, or what is read of a container, changes."""
@@ -123,7 +123,7 @@ def read_ratings_wide(store: Store, recording_id: str, dimension: str, *, keep_i
         ["dimension", "rater", "time_seconds", "value", "is_imputed"],
         encoded=["dimension", "rater"],
     )
-    if pc.unique(table.column("dimension")).to_pylist() != [dimension]:
+    if not holds_only(table.column("dimension"), dimension):
         table = table.filter(pc.equal(table.column("dimension").cast(pa.string()), dimension))
     raters = tuple(pc.unique(table.column("rater")).to_pylist())
     if not raters:

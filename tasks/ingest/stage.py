@@ -58,7 +58,7 @@ def ingest_corpus(corpus: Path, store: Store, settings: IngestSettings) -> Inges
     other. Audio that cannot be decoded is a warning: its recording goes on without.
 
     Args:
-        corpus: RECOLA's folder, or a folder with a `manifest.csv`.
+        corpus: RECOLA's or AVEC's folder, or one with a `manifest.csv`.
         store: written to; made if need be.
         settings: a relative `manifest` or `partitions` counts from the working directory.
 

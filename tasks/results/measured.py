@@ -49,7 +49,7 @@ def expression_results(cards: Iterable[ExpressionCard]) -> list[MeasuredResult]:
             subset=subset,
             metric="accuracy",
             value=statistics.fmean(values),
-            spread=statistics.pstdev(values),
+            spread=statistics.stdev(values) if len(values) > 1 else 0.0,
             runs=len(values),
             selected=chosen,
         )

@@ -220,3 +220,8 @@ def read_table(
                 table = table.add_column(position, field, pa.nulls(table.num_rows, field.type))
         tables.append(table.cast(wanted))
     return pa.concat_tables(tables)
+
+
+def holds_only(column: pa.ChunkedArray, value: str) -> bool:
+    """True if every row of a dictionary-encoded column is `value`, by its dictionaries alone; False where unsure."""
+    return all(chunk.dictionary.to_pylist() == [value] and not chunk.null_count for chunk in column.chunks)

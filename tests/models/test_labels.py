@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.labels import labels_at_frames, median_step, nearest, predictions_at_labels
+from models.labels import frames_at_labels, labels_at_frames, median_step, nearest
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -16,6 +16,16 @@ FloatArray = npt.NDArray[np.float64]
 def ticks(count: int) -> FloatArray:
     """0, 1, 2, ... as float64."""
     return np.arange(count, dtype=np.float64)
+
+
+def predictions_at_labels(
+    label_times: FloatArray, frame_times: FloatArray, predictions: FloatArray, *, delay_seconds: float = 0.0
+) -> FloatArray:
+    """`predictions` `[frame, rater]` at each label, NaN where no frame is near enough."""
+    found = np.full((label_times.size, predictions.shape[1]), np.nan)
+    match = frames_at_labels(label_times, frame_times, delay_seconds=delay_seconds)
+    found[match >= 0] = predictions[match[match >= 0]]
+    return found
 
 
 TICKS = st.lists(st.integers(0, 400), min_size=1, max_size=25, unique=True).map(sorted)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from tasks.demo.expression import CORNER_ELEVATION, Identity, expressive_landmarks, neutral_landmarks
-from tasks.demo.geometry import canonical_landmarks, displacement, mouth_corner_elevation
+from tasks.demo.geometry import canonical_landmarks, displacement
 from tasks.demo.portraits import NAMES, _inside, landmarks_68, load_portrait
 from tasks.demo.render import FaceRenderer
 from tasks.demo.subjects import RECORDINGS, Motion, make_motion, make_subject, portrait_of
@@ -33,6 +33,15 @@ def enlarged(frame: NDArray[np.uint8], box: Any) -> tuple[NDArray[np.uint8], Any
     """Twice the size, for dlib's landmarks are whole pixels."""
     edges = (2 * edge for edge in (box.left(), box.top(), box.right(), box.bottom()))
     return dlib.resize_image(frame, 2 * frame.shape[0], 2 * frame.shape[1]), dlib.rectangle(*edges)
+
+
+def mouth_corner_elevation(landmarks: NDArray[np.float64]) -> float:
+    """How far the mouth corners stand above the middle of the lips, in IOD; the more, the more of a smile.
+
+    The middle is the mean of dlib's points 51, 57, 62 and 66, from the upper edge to the lower.
+    """
+    points = canonical_landmarks(landmarks)
+    return float(points[[51, 57, 62, 66], 1].mean() - points[[48, 54], 1].mean())
 
 
 def elevations(frames: NDArray[np.uint8]) -> list[float | None]:

@@ -83,6 +83,7 @@ def test_nothing_is_held_out_and_the_last_epoch_counts(everything: ExpressionRun
     card = everything.cards[0]
     assert sum(card.dataset.fit.values()) == 210 - NUM_SHARED
     assert card.dataset.choice == {}
+    assert card.selected_on is None
     assert card.best_epoch == len(card.history) - 1 == TINY.max_epochs - 1
     assert all(record.choice_accuracy is None for record in card.history)
     assert [(score.split, score.subset) for score in card.scores] == [("public_test", "all"), ("public_test", "unseen")]

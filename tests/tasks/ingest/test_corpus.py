@@ -99,7 +99,7 @@ def test_ids_that_are_no_ids(recola: Callable[..., Path]) -> None:
     assert [(one.recording_id, one.recording_id_original) for one in listing.recordings] == [("r016-e", "016 é")]
 
 
-@pytest.mark.parametrize("make", ["nothing", "file", "empty", "other", "no videos"])
+@pytest.mark.parametrize("make", ["nothing", "file", "empty", "other", "no videos", "no named videos"])
 def test_empty_corpora(tmp_path: Path, make: str) -> None:
     corpus = tmp_path / "corpus"
     if make == "file":
@@ -109,6 +109,11 @@ def test_empty_corpora(tmp_path: Path, make: str) -> None:
     elif make == "no videos":
         (corpus / "RECOLA-Video-recordings").mkdir(parents=True)
         assert "at least one .mp4" in of(listed(corpus), "fatal")[0].expected
+        return
+    elif make == "no named videos":
+        (corpus / "ratings_individual" / "valence").mkdir(parents=True)
+        (corpus / "P16.mp4").touch()
+        assert "train_*, dev_* or test_*" in of(listed(corpus), "fatal")[0].expected
         return
     elif make == "empty":
         corpus.mkdir()

@@ -22,6 +22,7 @@ from schemas.tables import FAILURES, SCHEMA_VERSION
 from tasks.store.parts import (
     Provenance,
     code_version,
+    holds_only,
     is_current,
     part_writer,
     read_provenance,
@@ -52,6 +53,18 @@ def asked(query: str) -> list[tuple[object, ...]]:
     """DuckDB's answer."""
     found: list[tuple[object, ...]] = duckdb.connect().execute(query).fetchall()
     return found
+
+
+@pytest.mark.parametrize("values", [["a", "a"], ["a", "b"], ["b"], ["a", None], [None], []])
+def test_a_column_of_one_value(values: list[str | None], tmp_path: Path) -> None:
+    schema = pa.schema([pa.field("name", pa.string())])
+    path = tmp_path / "part.parquet"
+    write_part(path, pa.table({"name": pa.array(values, pa.string())}), TOLD)
+    column = read_table(path, schema, encoded=["name"]).column("name")
+    expected = all(value == "a" for value in values)
+    assert holds_only(column, "a") == expected
+    if None not in values:
+        assert holds_only(pa.chunked_array([*column.chunks, pa.array(["a"]).dictionary_encode()]), "a") == expected
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
