@@ -381,7 +381,7 @@ AGREEMENT_FINDINGS = pa.schema(
         _field("dimension", pa.string()),
         _field("recording_id", pa.string(), nullable=True),  # null: over all recordings
         _field("rater", pa.string(), nullable=True),
-        _field("kind", pa.string()),  # no_values | constant | sign_flip | apart | late | early | other_raters | too_few
+        _field("kind", pa.string()),  # docs/ratings.md, "Agreement"
         _field("value", pa.float64(), nullable=True),
         _field("message", pa.string()),
     ]

@@ -10,7 +10,7 @@ from tasks.store.layout import Store
 from tasks.store.parts import is_current, stage_key
 
 STAGE = "agreement"
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 
 def agreement_path(store: Store, dimension: str) -> Path:

@@ -107,10 +107,11 @@ def measure(times: FloatArray, values: FloatArray, raters: Sequence[str]) -> Mea
 
 
 def shared_by_all(measured: Measured) -> tuple[tuple[str, ...], CompleteMoments | None]:
-    """The set of raters with the most samples that all of them rated, and the moments of these."""
+    """The set of two raters or more with the most samples that all of them rated, and the moments of these; a single
+    rater's where nobody rated beside another."""
     if not measured.complete:
         return (), None
-    names = max(measured.complete, key=lambda names: (measured.complete[names].n, len(names)))
+    names = max(measured.complete, key=lambda names: (len(names) > 1, measured.complete[names].n, len(names)))
     return names, measured.complete[names]
 
 

@@ -167,7 +167,7 @@ def _other_raters(pool: Measured) -> Iterator[Finding]:
     """Alpha and ICC want the same raters throughout: says what they leave out."""
     names, _ = shared_by_all(pool)
     others = [found for found in pool.complete if found != names]
-    if others:
+    if others and len(names) > 1:
         shown = "; ".join(", ".join(found) for found in others[:3])
         more = f"; and {len(others) - 3} more" if len(others) > 3 else ""
         message = (

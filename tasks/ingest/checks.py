@@ -24,9 +24,9 @@ _ROUNDING = 1e-6
 def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]:
     """Warnings about recordings that are ingested.
 
-    Audio that starts, or lasts, over 40 ms off the video; ratings that go on over 1 s after the video's end; ratings
-    that were resampled; raters that most recordings have and one lacks; a gold standard without raters; one file under
-    two subjects or in two partitions.
+    Audio that starts, or lasts, over 40 ms off the video; ratings that begin over 1 s before the video or go on over
+    1 s after its end; ratings that were resampled; raters that most recordings have and one lacks; a gold standard
+    without raters; one file under two subjects or in two partitions.
     """
     problems = [found for recording in recordings for found in _audio(recording)]
     ratings = {
@@ -87,10 +87,11 @@ def _audio(recording: Recording) -> list[Problem]:
 
 def _ratings_range(recording: Recording, provenance: dict[str, str]) -> list[Problem]:
     start, end = float(provenance["ratings_start"]), float(provenance["ratings_end"])
-    if end <= recording.duration_seconds + _RATINGS_TOLERANCE_SECONDS:
+    tolerance = _RATINGS_TOLERANCE_SECONDS
+    if start >= -tolerance and end <= recording.duration_seconds + tolerance:
         return []
-    expected = f"ratings, in seconds, of a video that ends at {recording.duration_seconds:.3f} s"
-    found = f"ratings from {start:.3f} to {end:.3f} s; later ones meet no frame"
+    expected = f"ratings, in seconds, of a video from 0 to {recording.duration_seconds:.3f} s"
+    found = f"ratings from {start:.3f} to {end:.3f} s; those outside meet no frame"
     if end > 100 * recording.duration_seconds:
         found += " (milliseconds? then say time_unit = ms in the manifest)"
     return [problem("warning", recording.recording_id, Path(provenance["source_path"]), expected, found)]

@@ -23,7 +23,7 @@ from tasks.store.parts import is_current, read_provenance, stage_key
 
 __all__ = ["RATINGS_VERSION", "STAGE_VERSION", "IngestPlan", "RatingsSource", "RecordingPlan", "Source", "plan_ingest"]
 
-RATINGS_VERSION = 2
+RATINGS_VERSION = 3
 """Raise when the table of ratings changes for the same file."""
 
 Work = Literal["keep", "stamp", "redo", "remove"]

@@ -71,7 +71,7 @@ def columns_of(
     """Tell times, raters, values, dimensions and instances apart.
 
     A table is long where one column names the rater and another holds the value, unless `layout` says otherwise; in a
-    wide one every column that is neither times nor instances is a rater.
+    wide one times come first, or behind the instances, and every other column is a rater.
 
     Args:
         names: stripped, in the file's order.
@@ -83,7 +83,8 @@ def columns_of(
     lower = [name.lower() for name in names]
     suggested = any(name in RATER_NAMES for name in lower) and any(name in VALUE_NAMES for name in lower)
     is_long = layout == "long" or (layout is None and suggested)
-    kinds = [_kind(name, place, is_long) for place, name in enumerate(lower)]
+    time_place = 1 if lower[:1] and lower[0] in INSTANCE_NAMES else 0
+    kinds = [_kind(name, is_long, may_be_time=place == time_place) for place, name in enumerate(lower)]
     wrong = _wrong_names(names, kinds, is_long)
     if wrong:
         return None, wrong
@@ -96,11 +97,11 @@ def columns_of(
     return Columns(tuple(columns), is_long, 1000.0 if in_milliseconds else 1.0), []
 
 
-def _kind(name: str, place: int, is_long: bool) -> Kind | None:
+def _kind(name: str, is_long: bool, *, may_be_time: bool) -> Kind | None:
     if name in INSTANCE_NAMES:
         return "instance"
-    if not is_long:  # behind an instance the time may come second; later on a rater may have any name
-        return "time" if place < 2 and name in TIME_NAMES | MILLISECOND_NAMES else "value"
+    if not is_long:  # a rater may be called T, or anything else
+        return "time" if may_be_time and name in TIME_NAMES | MILLISECOND_NAMES else "value"
     if name in TIME_NAMES | MILLISECOND_NAMES:
         return "time"
     found: list[tuple[frozenset[str], Kind]] = [

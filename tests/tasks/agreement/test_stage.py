@@ -185,6 +185,11 @@ def test_one_rater_and_five_samples(tmp_path: Path) -> None:
     assert messages[0].startswith("P1: rater A is the only one with values: there is nobody to agree with")
     assert messages[1].startswith("P2: raters A, B gave 5 samples at most")
     assert all(" or " in message for message in messages)  # what to do
+    # of the two who rated together, though A alone has more samples
+    pooled = value(found, statistic="cronbach_alpha", pooling="concatenated")
+    assert pooled == value(found, statistic="cronbach_alpha", recording_id="P2")
+    assert pooled is not None
+    assert ("other_raters", None) in kinds(findings)
     assert value(found, statistic="cronbach_alpha", recording_id="P1") is None
     pair = value(found, statistic="pearson", of="pair", rater="A", other="B", recording_id="P2")
     assert pair == pytest.approx(np.corrcoef([0.1, 0.2, 0.3, 0.1, 0.2], [0.2, 0.1, 0.3, 0.0, 0.2])[0, 1])

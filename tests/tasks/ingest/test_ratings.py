@@ -134,6 +134,15 @@ def test_a_comma_in_a_name_is_no_decimal(tmp_path: Path) -> None:
     assert traces.original[:, 0].tolist() == [1, -1]
 
 
+@pytest.mark.parametrize("first", ["T", "s", "Time", "ms"])
+def test_a_rater_may_be_called_as_times_are(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(f"time;{first};B\n0;0.25;1\n1;0.5;-1\n", encoding="utf-8")
+    traces = read(path)
+    assert traces.raters == (first, "B")
+    assert traces.original.tolist() == [[0.25, 1], [0.5, -1]]
+
+
 H = "time;a;b\n"
 
 
@@ -143,6 +152,8 @@ H = "time;a;b\n"
         ("", 1, "a header", "an empty file"),
         ("\n0;1\n", 1, "a header", "an empty line"),
         ("0;1;2\n0.04;1;1\n", 1, "first column is the time in seconds", "'0'"),
+        (";time;a\n0;0;1\n1;0.04;1\n", 1, "first column is the time in seconds", "''"),
+        ("index;time;a\n0;0;1\n1;0.04;1\n", 1, "first column is the time in seconds", "'index'"),
         ("time\n1\n", 1, "at least one rater", "only 'time'"),
         ("time;a;a \n0;1;1\n", 1, "every rater once", "'a' again in column 3"),
         ("time;a;\n0;1;\n", 1, "a rater's name", "column 3"),

@@ -276,6 +276,9 @@ def test_warnings_between_files(recola: Recola, store: Store) -> None:
     assert "the same bytes as P16" in found["P19", "warning"]
     told = [f"{one.expected} / {one.found}" for one in ingest(corpus, store).problems if one.recording_id == "P21"]
     assert any("to 500.000 s" in one for one in told)
+    rated.write_text("time;FM1;FM2\n-5;0;0\n1;0;0\n", encoding="utf-8")
+    early = [one.found for one in ingest(corpus, store).problems if one.recording_id == "P21"]
+    assert "ratings from -5.000 to 1.000 s; those outside meet no frame" in early
     assert any("no FF1, FF2, FF3, FM3" in one for one in told)
 
 
