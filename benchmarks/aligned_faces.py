@@ -84,7 +84,8 @@ def named(network: FaceNetwork, pixels: npt.NDArray[np.uint8], shape: InputShape
     """The class of each face, `[face]`, over the views of `analyze`."""
     cpu = torch.device("cpu")
     pictures, everyone = DevicePictures(pixels, cpu), np.arange(len(pixels))
-    return probabilities(network, pictures, everyone, shape, cpu, views=VIEWS).argmax(axis=1)
+    classes: npt.NDArray[np.int64] = probabilities(network, pictures, everyone, shape, cpu, views=VIEWS).argmax(axis=1)
+    return classes
 
 
 def main() -> None:

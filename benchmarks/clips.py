@@ -53,7 +53,7 @@ def measure(store: Store, recording: Recording, settings: FacesSettings) -> list
     columns = ["time_seconds", "face_source", "box_left", "box_right", "num_other_faces"]
     frames = pl.read_parquet(store.frames(recording.recording_id) / "part-*.parquet", columns=columns)
     by_source = dict(frames["face_source"].value_counts().iter_rows())
-    side = (frames["box_right"] - frames["box_left"]).median()
+    side = (frames["box_right"] - frames["box_left"]).cast(pl.Float64).median()
     others = int((frames.filter(pl.col("face_source") == "none")["num_other_faces"] > 0).sum())
     return [
         recording.recording_id_original,
@@ -61,7 +61,7 @@ def measure(store: Store, recording: Recording, settings: FacesSettings) -> list
         str(frames.height),
         f"{by_source.get('detected', 0)} + {by_source.get('tracked', 0)}",
         f"{by_source.get('none', 0)} ({others})",
-        "" if side is None else f"{side:.0f} px",
+        f"{side:.0f} px" if isinstance(side, float) else "",
         f"{seconds:.1f}",
         f"{frames.height / seconds:,.0f}",
         compare(frames["time_seconds"].to_list(), recording),

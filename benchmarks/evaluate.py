@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 RATERS = ("FM1", "FM2", "FM3", "FF1", "FF2", "FF3", "A1", "A2", "A3", "A4")
@@ -38,7 +39,8 @@ def make_store(root: Path, *, recordings: int, seconds: int, raters: int) -> Non
 
     store, names, rows = Store(root), RATERS[:raters], []
     frames, rng = seconds * 25, np.random.default_rng(0)
-    times, label_times = np.arange(frames) * 0.04, np.round(np.arange(frames + 1) * 0.04, 2)
+    times: npt.NDArray[np.float64] = np.arange(frames, dtype=np.float64) * 0.04
+    label_times = np.round(np.arange(frames + 1) * 0.04, 2)
     for number in range(recordings):
         name = f"P{number:04d}"
         hidden = rng.normal(0, 0.02, frames + 1).cumsum()
@@ -81,7 +83,7 @@ def make_store(root: Path, *, recordings: int, seconds: int, raters: int) -> Non
 
 def ours(root: Path) -> dict[str, float]:
     """The stage as `affectflow evaluate` runs it; the store holds no card, so nothing is fitted."""
-    from schemas.settings import EvaluateSettings
+    from schemas.evaluation import EvaluateSettings
     from tasks.evaluation.plan import metrics_path
     from tasks.evaluation.stage import evaluate
     from tasks.ingest.recordings import read_recordings

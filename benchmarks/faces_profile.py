@@ -29,7 +29,7 @@ from rich.table import Table
 from schemas.settings import FacesSettings
 from tasks.faces import pool, rows, track
 from tasks.faces.decode import FrameStream
-from tasks.faces.detect import Detector
+from tasks.faces.detect import Detector, find_landmarks
 from tasks.faces.segment import SegmentJob, extract_segment
 from tasks.faces.settle import write_settled
 from tasks.faces.supervisor import identities_job, segment_jobs
@@ -89,7 +89,7 @@ def profile(jobs: list[SegmentJob]) -> dict[str, float]:
     clock.wrap(pq.ParquetWriter, "write_batch", "Parquet")
     clock.wrap(rows, "_batch", "Parquet")
     Detector(FacesSettings()).everywhere(np.zeros((96, 96), np.uint8), small=False)  # a worker loads its models once
-    track.find_landmarks(np.zeros((96, 96), np.uint8), (8, 8, 88, 88))
+    find_landmarks(np.zeros((96, 96), np.uint8), (8, 8, 88, 88))
     clock.spent.clear()
     started = time.process_time()
     frames = sum(extract_segment(job, lambda _: None) for job in jobs)
@@ -121,8 +121,8 @@ def share(jobs: list[SegmentJob], workers: int) -> list[dict[str, float]]:
 def main() -> None:
     """Profile the clips and print a table for each."""
     if sys.argv[1:] == ["--jobs"]:
-        jobs = [{key: value for key, value in job.items() if key != "kind"} for job in json.load(sys.stdin)]
-        print(json.dumps(profile([SegmentJob(**job) for job in jobs])))
+        given = [{key: value for key, value in job.items() if key != "kind"} for job in json.load(sys.stdin)]
+        print(json.dumps(profile([SegmentJob(**job) for job in given])))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, required=True)

@@ -46,8 +46,9 @@ from models.metrics import mean_ccc
 from models.recurrent import RecurrentNetwork
 from models.windows import WindowedSequences
 from schemas.cards import ModelCard
-from schemas.settings import CnnTraining, FeaturesSettings, NamedNetwork
+from schemas.settings import FeaturesSettings
 from schemas.tables import CHIP_BYTES
+from schemas.training import CnnTraining, NamedNetwork
 from tasks.features.compute import Extractor
 from tasks.features.reading import ahead, stored_chips
 from tasks.features.stage import extract_features, reading_threads

@@ -1,11 +1,10 @@
 """Single frame against CNN + RNN: real faces (FER2013), SYNTHETIC sequences and ratings, rater delay 0 and 2 s.
 
-    uv run affectflow train-expression --data fer2013.csv --store S --config expression/shipped
-    uv run benchmarks/fer_sequences.py --data fer2013.csv --out /tmp/fer-sequences --start-from S/expression/models/ID
+    uv run benchmarks/fer_sequences.py --data fer2013.csv --out /tmp/fer-sequences
 
 Makes the corpora (`fer_sequences_corpus.py` says how), follows the faces once, and runs the sweep `fer-sequences`
-(three seeds of CNN and RNN) on each, from an expression network that was trained on FER2013's Training alone. Nobody is
-told of the delay: the labels are not shifted. Takes up where it was stopped. Writes and prints `table.md`.
+(three seeds of CNN and RNN) on each, from the expression network in the package, trained on FER2013's Training alone.
+Nobody is told of the delay: the labels are not shifted. Takes up where it was stopped. Writes and prints `table.md`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="fer2013.csv")
     parser.add_argument("--out", type=Path, required=True, help="folder for corpora and stores")
-    parser.add_argument("--start-from", required=True, help="folder of an expression model of vgg-slim-48")
+    parser.add_argument("--start-from", default="shipped", help="or the folder of another vgg-slim-48")
     parser.add_argument("--seconds", type=float, default=40.0, help="of each video")
     arguments = parser.parse_args()
     print(SAID)

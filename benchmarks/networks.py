@@ -45,7 +45,8 @@ def prepared(name: str, batch: int, precision: str) -> Measured:
     """A network with a batch of its own."""
     facts = registry.entry(name)
     torch.manual_seed(0)
-    network = registry.build(name, num_outputs=7).to(memory_format=torch.channels_last)
+    network = registry.build(name, num_outputs=7)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
     pixels = torch.randint(0, 256, (batch, facts.channels, facts.input_size, facts.input_size), dtype=torch.uint8)
     labels = torch.randint(0, 7, (batch,))
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
@@ -60,7 +61,7 @@ def prepared(name: str, batch: int, precision: str) -> Measured:
         with mixed_precision(precision, CPU):
             outputs = network(pixels)
         optimizer.zero_grad()
-        F.cross_entropy(outputs.float(), labels).backward()
+        torch.autograd.backward(F.cross_entropy(outputs.float(), labels))
         optimizer.step()
 
     parameters = sum(parameter.numel() for parameter in network.parameters())

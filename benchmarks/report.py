@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
 from schemas.tables import PREDICTIONS, RATINGS, RECORDINGS, frames_schema
 from tasks.agreement.stage import measure_agreement
 from tasks.evaluation.plan import HUMAN, TRIVIAL

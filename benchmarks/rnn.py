@@ -44,8 +44,8 @@ from torch import nn
 from models.losses import masked_mse
 from models.recurrent import RecurrentNetwork
 from models.windows import WindowedSequences, repeat_ends
-from schemas.settings import RnnNetworkSettings, RnnTraining
 from schemas.tables import FEATURES, RATINGS
+from schemas.training import RnnNetworkSettings, RnnTraining
 from tasks.ingest.recordings import Recording
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, write_part
@@ -80,7 +80,7 @@ def bare_step(network: nn.Module, optimizer: torch.optim.SGD, batch: Batch, clip
     """Forward, backward, clipping and step."""
     optimizer.zero_grad(set_to_none=True)
     loss = masked_mse(network(batch[0]), batch[1])
-    loss.backward()
+    torch.autograd.backward(loss)
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
     optimizer.step()
@@ -100,7 +100,7 @@ def training_ratio(network: RnnNetworkSettings, *, steps: int, rounds: int) -> t
         lookahead=net.lookahead(network.window),
     )
     order = torch.randperm(len(windows))[: steps * settings.batch_size].reshape(steps, -1)
-    resident = [tuple(part.clone() for part in windows.batch(picked)) for picked in order[:8]]
+    resident = [(inputs.clone(), labels.clone()) for inputs, labels in map(windows.batch, order[:8])]
     optimizer = torch.optim.SGD(net.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
 
     def batches(epoch: int) -> Iterator[Batch]:
@@ -165,7 +165,7 @@ def train_a_little(net: RecurrentNetwork, window: int) -> None:
     for _ in range(100):
         inputs, labels = windows.batch(torch.randint(0, len(windows), (32,)))
         optimizer.zero_grad()
-        masked_mse(net(inputs), labels).backward()
+        torch.autograd.backward(masked_mse(net(inputs), labels))
         optimizer.step()
 
 

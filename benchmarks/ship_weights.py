@@ -53,12 +53,15 @@ def answers(network: FaceNetwork, card: ExpressionCard, prepared: Prepared) -> d
 
 
 def accuracies(found: dict[str, npt.NDArray[np.float32]], prepared: Prepared) -> dict[str, float]:
-    """Share of the faces named right, by split."""
-    positions = {"choice": prepared.choice, **prepared.scored}
-    return {
-        split: float((values.argmax(axis=1) == prepared.labels[positions[split]]).mean())
-        for split, values in found.items()
-    }
+    """Share of the faces named right, by split; of one that shares faces with Training, also without these."""
+    positions, shares = {"choice": prepared.choice, **prepared.scored}, {}
+    for split, values in found.items():
+        right = values.argmax(axis=1) == prepared.labels[positions[split]]
+        unseen = ~prepared.duplicates.is_shared[positions[split]]
+        shares[split] = float(right.mean())
+        if not unseen.all():
+            shares[f"{split} unseen"] = float(right[unseen].mean())
+    return shares
 
 
 def ship(folder: Path, data: Path, target: Path, stored_as: str) -> ExpressionCard:

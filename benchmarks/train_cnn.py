@@ -34,7 +34,7 @@ from schemas.expressions import (
     load_expression_training,
 )
 from schemas.presets import preset_path
-from schemas.settings import NamedNetwork
+from schemas.training import NamedNetwork
 from tasks.expression.batches import DevicePictures, training_batches
 from tasks.expression.duplicates import find_duplicates
 from tasks.expression.faces import LabelledFaces
@@ -85,7 +85,7 @@ def bare_rate(settings: ExpressionTraining, images: torch.Tensor, targets: torch
         optimizer.zero_grad(set_to_none=True)
         with mixed_precision(settings.precision, images.device):
             logits = network(images[picked])
-        F.cross_entropy(logits.float(), targets[picked]).backward()
+        torch.autograd.backward(F.cross_entropy(logits.float(), targets[picked]))
         optimizer.step()
     seen = batches * settings.batch_size
     return Rate(seen / (_now(images.device) - started), seen / (time.process_time() - spent))

@@ -9,8 +9,8 @@ from prefect import flow
 from flows import stages
 from flows.presets import settings_of
 from schemas.errors import RecordingError
+from schemas.pipeline import PipelineSettings
 from schemas.runs import AnalyzeRun, FacesRun
-from schemas.settings import PipelineSettings
 from tasks.analyze.clips import Clip, corpus_folder, list_clips, work_store, write_manifest
 from tasks.analyze.plan import stored_key
 from tasks.analyze.stage import ClipSummary

@@ -14,11 +14,11 @@ from flows.presets import settings_of
 from schemas.errors import StoreError
 from schemas.runs import CompareRun
 from tasks.evaluation.compare import Difference, compare
-from tasks.evaluation.leaks import MARK
+from tasks.evaluation.leaks import MARK, unchecked
 from tasks.evaluation.plan import HUMAN, TRIVIAL
 from tasks.evaluation.stage import gold_standards
 from tasks.ingest.recordings import read_corpus_note, read_recordings
-from tasks.store.cards import read_card
+from tasks.store.cards import read_card, read_cards
 from tasks.store.layout import Store
 from tasks.store.lock import writing
 
@@ -39,6 +39,7 @@ def compare_and_show(run: CompareRun, console: Console) -> dict[str, Any]:
     with writing(store.root):  # a chain that has not been fitted yet is written
         found = compare(store, recordings, models, dimension, settings)
     golds = gold_standards(store, recordings, dimension, settings)
+    open_questions = unchecked(recordings, [card for card in read_cards(store) if card.model_id in models])
     note = " (synthetic corpus)" if read_corpus_note(store) else ""
     for partition, pooling in dict.fromkeys((one.partition, one.pooling) for one in found):
         shown = [one for one in found if (one.partition, one.pooling, one.metric) == (partition, pooling, "ccc")]
@@ -46,12 +47,15 @@ def compare_and_show(run: CompareRun, console: Console) -> dict[str, Any]:
     console.print(f"protocol: {found[0].protocol_line}", soft_wrap=True)
     for gold in golds:
         console.print(f"{gold.partition}: {gold.words}", soft_wrap=True, highlight=False, markup=False)
+    for told in open_questions:
+        console.print(f"not checked: {told}", soft_wrap=True, highlight=False, markup=False)
     return {
         "models": list(models),
         "dimension": dimension,
         "protocol": found[0].protocol,
         "protocol_line": found[0].protocol_line,
         "gold_standards": [dataclasses.asdict(gold) | {"words": gold.words} for gold in golds],
+        "unchecked": list(open_questions),
         "differences": [{**dataclasses.asdict(one), "is_clear": one.is_clear} for one in found],
     }
 

@@ -15,10 +15,15 @@ from tasks.report.stage import ReportFiles
 def evaluate_predictions(run: EvaluateRun) -> ReportFiles:
     """Score models beside the trivial predictors and write the report.
 
+    A model that would leak is left out, and named by the run's last state; asked for by name, it is an error.
+
     Raises:
         UnusableInputError: no model has predictions.
+        LeakError: a score would be of what was fitted or selected on the same recordings or people.
     """
     settings = settings_of(run).evaluate
     with stages.on_store(run.store) as store:
-        scoring = scoring_of(chosen_cards(store, run.models), settings)
-        return stages.score(store, scoring, settings, title="Per-rater valence")
+        chosen = chosen_cards(store, run.models, settings)
+        scoring = scoring_of(chosen.cards, settings)
+        files = stages.score(store, scoring, settings, title="Per-rater valence", notes=chosen.notes)
+        return stages.concluded(store, files, left_out=chosen.left_out)

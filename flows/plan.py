@@ -8,8 +8,8 @@ from flows.presets import settings_of
 from flows.scoring import Scoring, scoring_of
 from schemas.cards import ModelCard
 from schemas.errors import Problem, StoreError, TrainingError
+from schemas.pipeline import PipelineSettings
 from schemas.runs import PipelineRun
-from schemas.settings import PipelineSettings
 from tasks.evaluation.plan import pending as pending_metrics
 from tasks.faces.plan import pending as pending_faces
 from tasks.features.plan import pending as pending_features

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from schemas.loading import load_pipeline, load_protocol
+from schemas.errors import SettingsError
+from schemas.loading import load_pipeline, load_protocol, load_training
+from schemas.pipeline import PipelineSettings
 from schemas.presets import preset_path
-from schemas.runs import CompareRun, EvaluateRun, FacesRun, IngestRun, PipelineRun, StoreRun
-from schemas.settings import CnnTraining, PipelineSettings
+from schemas.runs import CompareRun, EvaluateRun, FacesRun, IngestRun, PipelineRun, StoreRun, TrainRun
+from schemas.training import CnnTraining, RnnTraining
 
 
 def settings_of(run: StoreRun) -> PipelineSettings:
@@ -29,6 +31,20 @@ def settings_of(run: StoreRun) -> PipelineSettings:
     if isinstance(run, PipelineRun) and run.start_from is not None:
         settings = settings.model_copy(update={"cnn": starting_from(settings.cnn, run.start_from)})
     return settings
+
+
+def training_of(run: TrainRun) -> CnnTraining | RnnTraining:
+    """The settings of one training, from what the run says it starts from.
+
+    Raises:
+        SettingsError: no such preset, a setting is out of range, or an RNN is to start from an expression model.
+    """
+    settings = load_training(preset_path(run.config))
+    if run.start_from is None:
+        return settings
+    if not isinstance(settings, CnnTraining):
+        raise SettingsError(f"{run.config}: an RNN starts from no expression model; leave out --start-from")
+    return starting_from(settings, run.start_from)
 
 
 def starting_from(training: CnnTraining, start_from: str) -> CnnTraining:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -44,11 +45,14 @@ def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
     return show(Store(run.store), scoring_after(run), console)
 
 
-def show_evaluation(run: EvaluateRun, report: Path, console: Console) -> dict[str, Any]:
-    """Show the scores of an evaluation that has just been written."""
-    store = Store(run.store)
-    scoring = scoring_of(chosen_cards(store, run.models), settings_of(run).evaluate)
-    return show(store, scoring, console)
+def show_evaluation(run: EvaluateRun, console: Console) -> dict[str, Any]:
+    """Show the scores of an evaluation that has just been written, which models were left out, and why."""
+    store, settings = Store(run.store), settings_of(run).evaluate
+    chosen = chosen_cards(store, run.models, settings)
+    found = show(store, scoring_of(chosen.cards, settings), console)
+    for told in chosen.unchecked:
+        console.print(f"not checked: {told}", soft_wrap=True, highlight=False, markup=False)
+    return {**found, "left_out": dict(chosen.left_out), "unchecked": list(chosen.unchecked)}
 
 
 def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
@@ -152,7 +156,8 @@ def faces_in(root: Path) -> dict[str, Any]:
 
 
 def _next_training(root: Path) -> str:
-    return f"next: affectflow train --store {root} --config {conf_dir() / 'khorrami-cnn.toml'}"
+    config = quote(str(conf_dir() / "khorrami-cnn.toml"))
+    return f"next: affectflow train --store {quote(str(root))} --config {config}"
 
 
 def training_of(root: Path, card: ModelCard) -> dict[str, Any]:
@@ -167,7 +172,7 @@ def training_of(root: Path, card: ModelCard) -> dict[str, Any]:
         "model_id": card.model_id,
         "best_epoch": card.best_epoch,
         "dev_ccc": card.dev_ccc,
-        "said": f"{said}\nnext: affectflow {following} --store {root} --model {card.model_id}",
+        "said": f"{said}\nnext: affectflow {following} --store {quote(str(root))} --model {card.model_id}",
     }
 
 

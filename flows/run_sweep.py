@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from prefect import flow
 
@@ -14,7 +15,7 @@ from schemas.runs import SweepRun
 from tasks.evaluation.plan import TRIVIAL
 from tasks.evaluation.task import evaluate_task
 from tasks.features.task import extract_features_task
-from tasks.ingest.recordings import read_recordings
+from tasks.ingest.recordings import Recording, read_recordings
 from tasks.prediction.task import predict_task
 from tasks.progress import track
 from tasks.store.layout import Store, existing_store
@@ -27,7 +28,8 @@ _logger = logging.getLogger(__name__)
 
 @flow(name="run-sweep", flow_run_name="sweep {run.sweep} in {run.store.name}")
 def run_sweep(run: SweepRun) -> SweepFiles:
-    """Train, predict and score each row, and write the table after each: published figures beside measured ones.
+    """Train, predict and score each row that is not finished, and write the table after each: published figures beside
+    measured ones.
 
     A row that cannot be run says why in the table, and costs the others nothing.
 
@@ -47,14 +49,24 @@ def run_sweep(run: SweepRun) -> SweepFiles:
 def _every_row(store: Store, sweeping: Sweeping) -> SweepFiles:
     sweep, evaluation = sweeping.sweep, sweeping.base.evaluate
     recordings = read_recordings(store)
-    outcomes: dict[str, Outcome] = {}
     todo = jobs(sweep, sweeping.base, origin=sweeping.name)
+    outcomes = {job.row.label: Outcome() for job in todo}
     errors: list[SettingsError | TrainingError] = []
     with track(f"sweep {sweeping.name}", len(todo), "rows") as bar:
+        left = []
         for job in todo:
-            outcome = outcomes.setdefault(job.row.label, Outcome())
+            card = _standing(store, recordings, job)
+            if card is None:
+                left.append(job)
+            else:
+                outcomes[job.row.label].cards[job.seed] = card
+                bar.advance(1, job.name)
+        if not left:
+            return write_sweep(store, sweeping.name, sweep, outcomes, evaluation)
+        for job in left:
+            outcome = outcomes[job.row.label]
             try:
-                outcome.cards[job.seed] = finished(store, recordings, job) or _run(store, job)
+                outcome.cards[job.seed] = _run(store, job)
             except (SettingsError, TrainingError) as error:
                 _logger.error("%s: %s", job.name, error)
                 outcome.failures[job.seed] = str(error)
@@ -64,6 +76,13 @@ def _every_row(store: Store, sweeping: Sweeping) -> SweepFiles:
     if len(errors) == len(todo):
         raise errors[0]
     return files
+
+
+def _standing(store: Store, recordings: Sequence[Recording], job: Job) -> ModelCard | None:
+    try:
+        return finished(store, recordings, job)
+    except (SettingsError, TrainingError):  # running the row says what is wrong, in its place
+        return None
 
 
 def _run(store: Store, job: Job) -> ModelCard:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.cards import ModelCard
-from schemas.errors import UnusableInputError
-from schemas.settings import EvaluateSettings
+from schemas.errors import LeakError, UnusableInputError
+from schemas.evaluation import EvaluateSettings
+from tasks.evaluation.leaks import left_out, unchecked
 from tasks.evaluation.plan import HUMAN_ONE, HUMAN_REST, TRAINING_MEAN, TRAINING_MEAN_CURVE
 from tasks.evaluation.protocol import describe
+from tasks.ingest.recordings import read_recordings
 from tasks.report.seeds import SEED
 from tasks.report.summary import ReportRow
 from tasks.store.cards import read_card, read_cards
@@ -68,17 +70,47 @@ def scoring_of(cards: Sequence[ModelCard], settings: EvaluateSettings) -> Scorin
     )
 
 
-def chosen_cards(store: Store, model_ids: Sequence[str]) -> list[ModelCard]:
-    """Cards of the models to score: those named, each RNN with its single-frame CNN; all with predictions if none is.
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The models to score. `left_out` would leak: by id, why; nobody asked for these by name.
+
+    `unchecked`: in words, what cannot be told of models that learned from recordings which the store does not hold.
+    """
+
+    cards: tuple[ModelCard, ...]
+    left_out: Mapping[str, str]
+    unchecked: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a report of these says of itself."""
+        return (*(f"Left out of the scores: {why}" for why in self.left_out.values()), *self.unchecked)
+
+
+def chosen_cards(store: Store, model_ids: Sequence[str], settings: EvaluateSettings) -> Chosen:
+    """The models named, each RNN with its single-frame CNN; if none is, all with predictions that would not leak.
+
+    Args:
+        store: cards, predictions and recordings are read from it.
+        model_ids: those asked for; what of these would leak the evaluation refuses.
+        settings: the protocol.
 
     Raises:
         StoreError: there is no such model.
+        LeakError: nothing is named, and every model with predictions would leak, or the protocol would.
     """
-    if not model_ids:
-        return cards_with_predictions(store, read_cards(store))
-    named = [read_card(store, model_id) for model_id in model_ids]
-    single_frames = [read_card(store, card.features_model_id) for card in named if card.features_model_id is not None]
-    return list({card.model_id: card for card in (*named, *single_frames)}.values())
+    known, recordings = read_cards(store), read_recordings(store)
+    if model_ids:
+        named = [read_card(store, model_id) for model_id in model_ids]
+        below = [read_card(store, card.features_model_id) for card in named if card.features_model_id is not None]
+        cards, out = list({card.model_id: card for card in (*named, *below)}.values()), {}
+    else:
+        cards = cards_with_predictions(store, known)
+        out = left_out(recordings, cards, known, settings)
+        if cards and len(out) == len(cards):
+            raise LeakError(f"{store.root}: no model can be scored. {'. '.join(out.values())}")
+        cards = [card for card in cards if card.model_id not in out]
+    return Chosen(cards=tuple(cards), left_out=out, unchecked=unchecked(recordings, cards))
 
 
 def cards_with_predictions(store: Store, cards: Sequence[ModelCard]) -> list[ModelCard]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
@@ -17,7 +17,10 @@ from flows.private_server import tie_to_this_process
 from flows.scoring import Scoring
 from schemas.cards import ModelCard
 from schemas.errors import RecordingError
-from schemas.settings import CnnTraining, EvaluateSettings, FacesSettings, PipelineSettings, RnnTraining
+from schemas.evaluation import EvaluateSettings
+from schemas.pipeline import PipelineSettings
+from schemas.settings import FacesSettings
+from schemas.training import CnnTraining, RnnTraining
 from tasks.evaluation.task import evaluate_task
 from tasks.faces.plan import STAGE
 from tasks.faces.plan import pending as pending_faces
@@ -57,16 +60,25 @@ def on_store(store: Path) -> Iterator[Store]:
         yield Store(store)
 
 
-def concluded(store: Store, value: _T) -> _T:
-    """What a flow returns: `value`. Where recordings have failed, the run's last state names them."""
+def concluded(store: Store, value: _T, *, left_out: Mapping[str, str] | None = None) -> _T:
+    """What a flow returns: `value`. Where recordings have failed, the run's last state names them.
+
+    `left_out` are models that were not scored, and why: the state names them too.
+    """
     failed = sorted({failure["recording_id"] for failure in read_failures(store).to_pylist()})
-    if not failed:
+    if not failed and not left_out:
         return value
-    first, others = failed[:3], len(failed) - 3
-    name = f"Completed with failures: {', '.join(first)}" + (f" and {others} more" if others > 0 else "")
-    message = f"failed: {', '.join(failed)}; why stands in {store.failures} and in the report. The others are done."
+    name = "Completed with failures: " + _first_of(failed) if failed else "Completed"
+    name += f", left out: {_first_of([*left_out])}" if left_out else ""
+    message = f"failed: {', '.join(failed)}; why stands in {store.failures} and in the report. " if failed else ""
+    message += "".join(f"left out: {model_id}: {why}. " for model_id, why in (left_out or {}).items())
+    message += "The others are done."
     # A returned state becomes the run's final state; whoever called the flow gets its data.
     return cast(_T, Completed(name=name, message=message, data=value))
+
+
+def _first_of(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def ingest(store: Store, corpus: Path, settings: PipelineSettings) -> IngestSummary:
@@ -160,9 +172,11 @@ def train_both(store: Store, settings: PipelineSettings, *, swap_ratings: bool) 
     return cnn_card, rnn_card
 
 
-def score(store: Store, scoring: Scoring, settings: EvaluateSettings, *, title: str) -> ReportFiles:
-    """Metrics of everything compared, and the report."""
+def score(
+    store: Store, scoring: Scoring, settings: EvaluateSettings, *, title: str, notes: Sequence[str] = ()
+) -> ReportFiles:
+    """Metrics of everything compared, and the report; `notes` stand among its limits."""
     evaluate_task(store.root, list(scoring.model_ids), scoring.dimension, settings)
     return write_report_task(
-        store.root, list(scoring.rows), title, scoring.protocol, scoring.protocol_name, scoring.dimension
+        store.root, list(scoring.rows), title, scoring.protocol, scoring.protocol_name, scoring.dimension, list(notes)
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from schemas.errors import SettingsError, TrainingError
 from schemas.loading import load_pipeline
+from schemas.pipeline import PipelineSettings
 from schemas.runs import SweepRun
-from schemas.settings import PipelineSettings
 from schemas.sweeps import Sweep, base_settings, load_sweep, sweep_path, sweep_protocol
 from tasks.ingest.recordings import read_recordings
 from tasks.store.layout import Store

@@ -10,7 +10,7 @@ from flows import stages
 from schemas.expressions import ExpressionTraining, load_expression_training
 from schemas.presets import preset_path
 from schemas.runs import ExpressionTrainRun
-from schemas.settings import NamedNetwork
+from schemas.training import NamedNetwork
 from tasks.expression.stage import ExpressionRun
 from tasks.expression.task import train_expression_task
 

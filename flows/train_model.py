@@ -5,29 +5,25 @@ from __future__ import annotations
 from prefect import flow
 
 from flows import stages
-from flows.presets import starting_from
+from flows.presets import training_of
 from schemas.cards import ModelCard
 from schemas.errors import SettingsError
-from schemas.loading import load_training
 from schemas.runs import TrainRun
-from schemas.settings import CnnTraining
+from schemas.training import CnnTraining
 from tasks.store.cards import read_cards
 from tasks.store.layout import Store
 
 
-@flow(name="train-model", flow_run_name="train {run.config.stem} in {run.store.name}")
+@flow(name="train-model", flow_run_name="train {run.config} in {run.store.name}")
 def train_model(run: TrainRun) -> ModelCard:
     """Train a CNN on chips or an RNN on a CNN's features; what was trained on exactly this is returned as it is.
 
     Raises:
-        SettingsError: the settings are out of range, or an RNN's CNN is not named and there is not exactly one.
+        SettingsError: there are no such settings, they are out of range, or an RNN's CNN is not named and there is not
+            exactly one.
         TrainingError: the store holds nothing to train on.
     """
-    settings = load_training(run.config)
-    if run.start_from is not None:
-        if not isinstance(settings, CnnTraining):
-            raise SettingsError(f"{run.config}: an RNN starts from no expression model; leave out --start-from")
-        settings = starting_from(settings, run.start_from)
+    settings = training_of(run)
     with stages.on_store(run.store) as store:
         if isinstance(settings, CnnTraining):
             return stages.train(store, settings)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from models.agreement import mean_of_others, pair_moments
 from models.metrics import ROUNDING, moments, scores
-from schemas.settings import Fusion
+from schemas.evaluation import Fusion
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -10,6 +10,7 @@ IntArray = npt.NDArray[np.int64]
 
 _SLACK_SECONDS = 0.001
 _EPSILON_SECONDS = 1e-9  # two times nearer than this are the same: presentation times are rationals in float64
+_LONGEST_BRIDGE = 1.5  # steps of the rater: a single missing label makes a gap of two, where nothing was said
 
 
 def nearest(times: FloatArray, wanted: FloatArray, *, tolerance_seconds: float) -> IntArray:
@@ -43,7 +44,8 @@ def labels_at_frames(
     """The label of each frame, for training.
 
     Labels shift earlier by `delay_seconds`. A frame takes the nearest label at most half the label step + 1 ms away;
-    where labels are sparser than frames they are interpolated linearly inside the range they cover.
+    where labels are sparser than frames they are interpolated linearly between two of a rater's labels at most 1.5 of
+    that rater's median steps apart: a longer gap is no range that they cover, and stays as empty as in dense labels.
 
     Args:
         frame_times: `[frame]` seconds, increasing.
@@ -67,7 +69,12 @@ def _interpolated(frame_times: FloatArray, label_times: FloatArray, values: Floa
     known = ~np.isnan(values)
     if not known.any():
         return np.full(frame_times.shape, np.nan)
-    return np.interp(frame_times, label_times[known], values[known], left=np.nan, right=np.nan)
+    times = label_times[known]
+    found = np.interp(frame_times, times, values[known], left=np.nan, right=np.nan)
+    last = np.searchsorted(times, frame_times, side="right") - 1  # the label at or before each frame
+    after = np.minimum(last + 1, times.size - 1)
+    in_gap = times[after] - times[last] > _LONGEST_BRIDGE * median_step(times) + _EPSILON_SECONDS
+    return np.where(in_gap & (frame_times != times[last]), np.nan, found)
 
 
 def frames_at_labels(label_times: FloatArray, frame_times: FloatArray, *, delay_seconds: float = 0.0) -> IntArray:

@@ -196,9 +196,8 @@ def scores(of: Moments) -> dict[Metric, FloatArray]:
 class Agreement:
     """Scores of one series against another.
 
-    `degenerate` marks what a formula alone would get wrong: no samples (all scores None), or a constant series
-    (CC is undefined, None). Of two equal constant series CCC is 1.0 here and carries no information: `scores`, from
-    which tables are made, has none.
+    `degenerate` marks what a formula alone would get wrong: no samples (all scores None), or a constant series (CC is
+    None; CCC is 0, or None where both are the same constant). None is what `scores` has no value for.
     """
 
     rmse: float | None
@@ -211,7 +210,7 @@ class Agreement:
 
 
 def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
-    """Every metric over the samples where both series have a value; see `scores`.
+    """Every metric over the samples where both series have a value, by the rules of `scores`.
 
     Args:
         prediction: `[sample]`, NaN where there is none.
@@ -228,11 +227,8 @@ def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
     if prediction.shape != rating.shape or prediction.ndim != 1:
         raise ValueError(f"expected two series [sample] of one length, got {prediction.shape} and {rating.shape}")
     found = moments(prediction[None], rating[None])
-    state = int(degeneracy(found)[0])
     values = {name: None if np.isnan(value[0]) else float(value[0]) for name, value in scores(found).items()}
-    if state == BOTH_THE_SAME:
-        values["ccc"] = 1.0
-    return Agreement(n=int(found.n[0]), degenerate=state != FINE, **values)
+    return Agreement(n=int(found.n[0]), degenerate=bool(degeneracy(found)[0] != FINE), **values)
 
 
 def mean_ccc(predictions: FloatArray, ratings: FloatArray) -> float:
@@ -244,6 +240,6 @@ def mean_ccc(predictions: FloatArray, ratings: FloatArray) -> float:
 
     Returns: in [-1, 1]; NaN if no rater has a CCC.
     """
-    found = scores(moments(predictions.T, ratings.T))["ccc"]
-    known = found[np.isfinite(found)]
-    return float(known.mean()) if known.size else float("nan")
+    each = [agreement(said, given).ccc for said, given in zip(predictions.T, ratings.T, strict=True)]
+    known = [ccc for ccc in each if ccc is not None]
+    return float(np.mean(known)) if known else float("nan")

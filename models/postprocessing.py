@@ -61,8 +61,8 @@ def rescaled(of: Moments, *, scale: FloatArray | float, offset: FloatArray | flo
         mean_x=scale * of.mean_x + offset,
         ss_x=scale**2 * of.ss_x,
         sp_xy=scale * of.sp_xy,
-        low_x=np.minimum(*ends),
-        high_x=np.maximum(*ends),
+        low_x=np.where(of.n == 0, of.low_x, np.minimum(*ends)),  # of no sample they are inf and -inf, in this order
+        high_x=np.where(of.n == 0, of.high_x, np.maximum(*ends)),
         squared_error=unknown,
         absolute_error=unknown,
         same_sign=unknown,

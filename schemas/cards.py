@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.settings import DelayHow
+from schemas.training import DelayHow
 
 
 class EpochRecord(BaseModel):
@@ -32,6 +32,15 @@ class StartCard(BaseModel):
     licence: str
 
 
+class Seen(BaseModel):
+    """Whose a recording is that a model learned from, and its video's SHA-256, as the store said at the time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject_id: str
+    sha256: str
+
+
 class ModelCard(BaseModel):
     """`card.json` beside `model.safetensors`.
 
@@ -39,7 +48,9 @@ class ModelCard(BaseModel):
     epoch, hence no result. `provenance` maps what was read to its key or hash. `num_features` are those of a frame:
     what a CNN gives and an RNN reads. `history_by_rater` is there where each rater has a network of their own;
     `history` then is what the networks together came to after each epoch. `delay_how` says where the seconds under
-    `settings["label_delay_seconds"]` come from; None in cards that were written before it was kept.
+    `settings["label_delay_seconds"]` come from; None in cards that were written before it was kept. `seen` is of every
+    recording that it was trained or selected on, so that leaks are noticed when the store no longer holds them; {} in
+    cards that were written before it was kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +80,7 @@ class ModelCard(BaseModel):
     start: StartCard | None = None
     history_by_rater: dict[str, tuple[EpochRecord, ...]] = {}
     delay_how: DelayHow | None = None
+    seen: dict[str, Seen] = {}
 
 
 class ExpressionEpoch(BaseModel):
@@ -129,8 +141,8 @@ class DatasetCard(BaseModel):
 class ShippedCard(BaseModel):
     """How weights became the file that ships in the package, and what rounding them changed.
 
-    `accuracy_before` and `accuracy_after` are by split, over all of its faces, in `views` views; `largest_change` is
-    that of any face's probability of any class.
+    `accuracy_before` and `accuracy_after` are by split (`SPLIT unseen`: without its faces that stand in Training too),
+    in `views` views; `largest_change` is that of any face's probability of any class.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

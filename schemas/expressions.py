@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from schemas.settings import NamedNetwork, Settings
+from schemas.settings import Settings
 from schemas.toml_files import read_toml, validated
+from schemas.training import NamedNetwork
 
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """FER2013's labels 0 to 6, in order."""

@@ -7,9 +7,12 @@ from pathlib import Path
 from pydantic import Field, TypeAdapter
 
 from schemas.errors import SettingsError
+from schemas.evaluation import EvaluateSettings
+from schemas.pipeline import PipelineSettings
 from schemas.presets import conf_dir
-from schemas.settings import AnyTraining, CnnTraining, EvaluateSettings, PipelineSettings, RnnTraining, Settings
+from schemas.settings import Settings
 from schemas.toml_files import read_toml, validated
+from schemas.training import AnyTraining, CnnTraining, RnnTraining
 
 PROTOCOLS = "protocols"
 """Folder of the protocols in `conf/`."""

@@ -11,7 +11,7 @@ from schemas.settings import Settings
 
 
 class StoreRun(Settings):
-    """What every flow on a store needs."""
+    """What every flow on a store needs that reads a preset."""
 
     store: Path = Field(description="folder of the store")
     preset: str = Field(DEFAULT_PRESET, description="name of a preset in conf/, or the path of a TOML file")
@@ -27,9 +27,10 @@ class IngestRun(StoreRun):
     )
 
 
-class AgreementRun(StoreRun):
+class AgreementRun(Settings):
     """Measure how far raters agree."""
 
+    store: Path = Field(description="folder of the store")
     dimension: str = Field("valence", description="which ratings")
 
 
@@ -44,7 +45,10 @@ class TrainRun(Settings):
     """Fit one model."""
 
     store: Path
-    config: Path = Field(description='TOML of one training: input = "chips" is a CNN, "features" an RNN')
+    config: str = Field(
+        description="one training: name of a preset in conf/, such as khorrami-cnn, or the path of a TOML file; "
+        'input = "chips" is a CNN, "features" an RNN'
+    )
     features_model: str | None = Field(None, description="the CNN whose features an RNN reads; the only one by default")
     start_from: str | None = Field(
         None, description="an expression model for a CNN to start from; the preset's if none"

@@ -8,10 +8,13 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
 
 from schemas.errors import SettingsError
+from schemas.evaluation import EvaluateSettings, Partition
 from schemas.loading import load_protocol
+from schemas.pipeline import PipelineSettings
 from schemas.presets import conf_dir, preset_path
-from schemas.settings import CnnTraining, EvaluateSettings, Partition, PipelineSettings, RnnTraining, Settings
+from schemas.settings import Settings
 from schemas.toml_files import laid_over, read_toml, validated
+from schemas.training import CnnTraining, RnnTraining
 
 SWEEPS = "sweeps"
 """Folder of the sweeps, in `conf/` and in a store."""

@@ -101,7 +101,7 @@ def loaded_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-SCHEMAS = "import schemas.settings, schemas.errors, schemas.ids, schemas.presets, schemas.runs, schemas.cards"
+SCHEMAS = "import schemas.errors, schemas.ids, schemas.presets, schemas.runs, schemas.cards, schemas.pipeline"
 HELP = """
 import io, sys
 from contextlib import redirect_stdout

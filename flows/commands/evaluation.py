@@ -33,8 +33,8 @@ def evaluate(
         from schemas.runs import EvaluateRun
 
         run = EvaluateRun(store=store, models=tuple(model or ()), protocol=protocol, preset=config)
-        files = evaluate_predictions(run)
-        return results.show_evaluation(run, files.html, console(as_json))
+        evaluate_predictions(run)
+        return results.show_evaluation(run, console(as_json))
 
     command(work, as_json)
 

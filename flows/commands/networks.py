@@ -13,7 +13,7 @@ from flows.commands.shared import JsonOption, StartOption, StoreOption, command,
 def train(
     store: StoreOption,
     config: Annotated[
-        Path, typer.Option("--config", "-c", help="TOML of one training, such as conf/khorrami-cnn.toml.")
+        str, typer.Option("--config", "-c", help="Preset: a name in conf/, such as khorrami-cnn, or a TOML file.")
     ],
     features_model: Annotated[
         str | None, typer.Option(help="The CNN whose features an RNN reads; needed if the store holds several.")

@@ -61,8 +61,11 @@ def command(work: Callable[[], dict[str, Any]], as_json: bool) -> None:
         typer.echo(json.dumps(result, default=_json))
     elif said:
         typer.echo(said)
+    for model_id, why in result.get("left_out", {}).items():
+        errors.print(f"[bold yellow]left out:[/] {_escape(model_id)}: {_escape(why)}")
     if result.get("failed"):
         errors.print(f"[bold yellow]failed:[/] {result['failed']} (why: the failures table of the store)")
+    if result.get("failed") or result.get("left_out"):
         raise typer.Exit(1)
 
 

@@ -14,17 +14,17 @@ STAGE_VERSION = 3
 
 
 def agreement_path(store: Store, dimension: str) -> Path:
-    """The statistics, `schemas.tables.AGREEMENT`."""
+    """The statistics, `schemas.score_tables.AGREEMENT`."""
     return store.agreement / dimension / "agreement.parquet"
 
 
 def lags_path(store: Store, dimension: str) -> Path:
-    """Correlation by lag, `schemas.tables.AGREEMENT_LAGS`."""
+    """Correlation by lag, `schemas.score_tables.AGREEMENT_LAGS`."""
     return store.agreement / dimension / "lags.parquet"
 
 
 def findings_path(store: Store, dimension: str) -> Path:
-    """What looks wrong, `schemas.tables.AGREEMENT_FINDINGS`; written last."""
+    """What looks wrong, `schemas.score_tables.AGREEMENT_FINDINGS`; written last."""
     return store.agreement / dimension / "findings.parquet"
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from models.agreement import cronbach_alpha, icc_2k
 from models.metrics import Metric, scores
 from schemas.errors import UnusableInputError
-from schemas.tables import AGREEMENT, AGREEMENT_FINDINGS, AGREEMENT_LAGS
+from schemas.score_tables import AGREEMENT, AGREEMENT_FINDINGS, AGREEMENT_LAGS
 from tasks.agreement.findings import Finding, certain, likely
 from tasks.agreement.plan import (
     STAGE,

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.tables import AGREEMENT, AGREEMENT_FINDINGS
+from schemas.score_tables import AGREEMENT, AGREEMENT_FINDINGS
 from tasks.agreement.plan import agreement_path, findings_path
 from tasks.store.layout import Store
 from tasks.store.parts import read_table
@@ -27,7 +27,7 @@ _OVERALL = (
 
 @dataclass(frozen=True)
 class Told:
-    """The agreement of one dimension; `rows` are those of `schemas.tables.AGREEMENT`, pooled ones alone."""
+    """The agreement of one dimension; `rows` are those of `schemas.score_tables.AGREEMENT`, pooled ones alone."""
 
     dimension: str
     recordings: int

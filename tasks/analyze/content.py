@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from schemas.tables import analysis_schema
+from schemas.expression_tables import analysis_schema
 from tasks.report.quality import Span, face_gaps
 from tasks.store.parts import read_provenance, read_table
 

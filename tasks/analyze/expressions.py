@@ -16,7 +16,8 @@ from models.image_augmentation import shifted_views
 from models.smoothing import centred_mean
 from models.valence import VALENCE, expected_valence
 from schemas.cards import ExpressionCard
-from schemas.tables import analysis_schema, frames_schema
+from schemas.expression_tables import analysis_schema
+from schemas.tables import frames_schema
 from tasks.analyze.plan import SMOOTHING_SECONDS, STAGE, VIEWS
 from tasks.features.compute import Extractor
 from tasks.features.reading import stored_chips
@@ -40,7 +41,7 @@ def write_expressions(
     device: torch.device,
     key: str,
 ) -> None:
-    """Write the table of a clip, `schemas.tables.analysis_schema`: a row for every frame.
+    """Write the table of a clip, `schemas.expression_tables.analysis_schema`: a row for every frame.
 
     Args:
         store: the clip's `frames` are read from it.

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from models.delay import DELAYS, FEWEST_RECORDINGS, PRESETS, DelaySample, search_delays
 from schemas.errors import TrainingError
-from schemas.settings import AnyTraining
-from schemas.tables import DELAYS as DELAY_ROWS
+from schemas.score_tables import DELAYS as DELAY_ROWS
+from schemas.training import AnyTraining
 from tasks.features.plan import stored_features_key
 from tasks.ingest.recordings import Recording, ratings_key, read_ratings_wide
 from tasks.progress import track
@@ -20,13 +20,13 @@ from tasks.store.parts import Provenance, is_current, read_table, stage_key, wri
 from tasks.training.data import raters_of, read_features
 
 STAGE = "delay"
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 def search(store: Store, recordings: Sequence[Recording], features_model_id: str, dimension: str) -> dict[str, float]:
     """Each rater's best delay, seconds; searched anew where features or ratings have changed.
 
-    The whole curves stand in `S/delay/<features model>/<dimension>.parquet` (`schemas.tables.DELAYS`).
+    The whole curves stand in `S/delay/<features model>/<dimension>.parquet` (`schemas.score_tables.DELAYS`).
 
     Args:
         store: features and ratings are read from it.

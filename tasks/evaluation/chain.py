@@ -24,7 +24,7 @@ from models.postprocessing import (
     partition_ccc,
 )
 from schemas.errors import StoreError, UnusableInputError
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
 from tasks.evaluation.gathering import aligned
 from tasks.evaluation.predictors import Entry, ModelPredictor, chained, given_of, outputs
 from tasks.evaluation.series import read_predictions
@@ -36,7 +36,7 @@ from tasks.store.parts import stage_key, write_text
 
 FloatArray = npt.NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 
 
 class ChainFile(BaseModel):
@@ -153,28 +153,34 @@ def _filtered(values: FloatArray, widths: Sequence[float], step_seconds: float) 
 
 
 def _shifted(fitting: _Fitting, chains: dict[str, Chain], *, concatenated: bool) -> dict[str, Chain]:
-    """The chains with the best shift of each, in steps of .4 s and then of .04 s around the best of these."""
+    """The chains with the best shift of each, in steps of .4 s and then of .04 s around the best of these.
 
-    def ccc(shifts: Sequence[float]) -> tuple[tuple[Entry, ...], FloatArray]:
+    All shifts, and none, are judged on the same labels: those that have a prediction under every one of them. Else a
+    longer shift would be spared the labels at the start, which it leaves without a prediction.
+    """
+
+    def ccc(shifts_of: _Shifts) -> tuple[tuple[Entry, ...], FloatArray]:
         entries, of = fitting.moments(
             lambda entries, values, step: [chained(values, [chains[e.column] for e in entries], step_seconds=step)],
-            shifts,
+            shifts_of,
         )
         return entries, partition_ccc(of, concatenated=concatenated)
 
-    entries, coarse = ccc(COARSE_SHIFTS)
-    best = np.argmax(np.nan_to_num(coarse, nan=-2.0), axis=0)
+    first = (0.0, *COARSE_SHIFTS)
+    entries, coarse = ccc(lambda _: first)  # [shift, entry]
+    best = np.argmax(np.nan_to_num(coarse[1:], nan=-2.0), axis=0)
     wanted = {entry: fine_shifts(COARSE_SHIFTS[at]) for entry, at in zip(entries, best, strict=True)}
-    tried = [0.0, *dict.fromkeys(seconds for one in wanted.values() for seconds in one)]
-    entries, fine = ccc(tried)
+    longest = max(map(len, wanted.values()))
+    entries, fine = ccc(lambda entry: (*first, *wanted[entry], *[wanted[entry][-1]] * (longest - len(wanted[entry]))))
     found = dict(chains)
     for at, entry in enumerate(entries):
-        own = fine[[tried.index(seconds) for seconds in wanted[entry]], at]
+        own = fine[len(first) : len(first) + len(wanted[entry]), at]
         found[entry.column] = choose(chains[entry.column], "shift", wanted[entry], float(fine[0, at]), own)
     return found
 
 
 _Variants = Callable[[tuple[Entry, ...], FloatArray, float], list[FloatArray]]
+_Shifts = Callable[[Entry], Sequence[float]]
 
 
 class _Fitting:
@@ -192,30 +198,34 @@ class _Fitting:
         self._store, self._recordings, self._model_id = store, recordings, model_id
         self._targets_of, self._predictor, self._dimension = targets_of, predictor, dimension
 
-    def moments(self, variants: _Variants, shifts: Sequence[float] = (0.0,)) -> tuple[tuple[Entry, ...], Moments]:
-        """Entries, and moments `[recording, variant and shift, entry]`.
+    def moments(self, variants: _Variants, shifts_of: _Shifts = lambda _: (0.0,)) -> tuple[tuple[Entry, ...], Moments]:
+        """Entries, and moments `[recording, variant and shift, entry]`; all of an entry's are over the same labels.
 
         Args:
             variants: from entries, `[entry, frame]` and the frames' step in seconds to as many forms of it.
-            shifts: seconds that each form is moved later by, besides the delay.
+            shifts_of: seconds that each form of an entry is moved later by, besides its delay; equally many of each.
         """
-        parts = []
-        for recording in self._recordings:
-            predictions = read_predictions(self._store, self._model_id, recording.recording_id, self._dimension)
-            if predictions is None:
-                continue
-            targets = self._targets_of(recording.recording_id)
-            entries, values = outputs(predictions, targets)
-            if not entries:
-                continue
-            given, delays = given_of(targets, entries), [self._predictor.delay(entry) for entry in entries]
-            found = [
-                moments(
-                    self._predictor.at_labels(targets, predictions.times, form, [delay + shift for delay in delays]),
-                    given,
-                )
-                for form in variants(entries, values, median_step(predictions.times))
-                for shift in shifts
-            ]
-            parts.append((entries, stacked(found)))
-        return aligned(parts)
+        parts = (self._of_one(recording.recording_id, variants, shifts_of) for recording in self._recordings)
+        return aligned([part for part in parts if part is not None])
+
+    def _of_one(
+        self, recording_id: str, variants: _Variants, shifts_of: _Shifts
+    ) -> tuple[tuple[Entry, ...], Moments] | None:
+        predictions = read_predictions(self._store, self._model_id, recording_id, self._dimension)
+        if predictions is None:
+            return None
+        targets = self._targets_of(recording_id)
+        entries, values = outputs(predictions, targets)
+        if not entries:
+            return None
+        forms = variants(entries, values, median_step(predictions.times))
+        late = [*zip(*([self._predictor.delay(e) + shift for shift in shifts_of(e)] for e in entries), strict=True)]
+        moved = [(form, delays) for form in forms for delays in late]
+        given = given_of(targets, entries)
+
+        def at_labels(form: FloatArray, delays: Sequence[float]) -> FloatArray:
+            return self._predictor.at_labels(targets, predictions.times, form, delays)
+
+        for one in moved:  # twice: what all of them give may be more than fits in memory
+            given[np.isnan(at_labels(*one))] = np.nan
+        return entries, stacked([moments(at_labels(*one), given) for one in moved])

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.metrics import METRICS, Metric
 from schemas.errors import UnusableInputError
-from schemas.settings import EvaluateSettings, Partition
+from schemas.evaluation import EvaluateSettings, Partition
 from tasks.evaluation.gathering import Gathered
 from tasks.evaluation.pooled import MEAN_OVER_RATERS, ONE_RECORDING, draws_of, pooled
 from tasks.evaluation.stage import Evaluation

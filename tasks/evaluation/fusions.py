@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from schemas.settings import EvaluateSettings
-from schemas.tables import FUSIONS
+from schemas.evaluation import EvaluateSettings
+from schemas.score_tables import FUSIONS
 from tasks.ingest.recordings import Recording
 from tasks.store.layout import Store
 from tasks.store.parts import read_table
@@ -76,7 +76,7 @@ class GoldTold:
 def fusions_table(
     recordings: Sequence[Recording], targets_of: TargetsOf, settings: EvaluateSettings, dimension: str
 ) -> pa.Table:
-    """A row for every recording, gold standard and rater, as `schemas.tables.FUSIONS`.
+    """A row for every recording, gold standard and rater, as `schemas.score_tables.FUSIONS`.
 
     Args:
         recordings: the rated ones of the scored partitions.

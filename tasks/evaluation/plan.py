@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
 from tasks.ingest.recordings import Recording, gold_standard_key, ratings_key
 from tasks.prediction.plan import stored_predictions_key
 from tasks.store.layout import Store
 from tasks.store.parts import is_current, stage_key
 
 STAGE = "evaluate"
-STAGE_VERSION = 3
+STAGE_VERSION = 4
 
 FUSIONS = "fusions"
 """What `pending` calls the table of how gold standards were fused."""

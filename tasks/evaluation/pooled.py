@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.bootstrap import concatenated_replicates, interval, mean_replicates, resamples
 from models.metrics import METRICS, Metric, merged, scores
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
 from tasks.evaluation.gathering import Gathered, by_column, mean_known, with_mean
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from models.labels import median_step
 from models.postprocessing import Chain
-from schemas.settings import Fusion
+from schemas.evaluation import Fusion
 from tasks.evaluation.plan import HUMAN_ONE, TRAINING_MEAN
 from tasks.evaluation.series import Matcher, Predictions, read_predictions
 from tasks.evaluation.smoothing import median_filtered
@@ -146,11 +146,14 @@ class TrivialPredictor:
 
 
 class _Curve:
-    """Mean over recordings at each time since start, on a grid of the labels' own step; only sums are kept."""
+    """Mean over recordings at each time since start, on a grid of the labels' own step; only sums are kept.
+
+    The grid begins at `_first` steps, below 0 where ratings begin before the video.
+    """
 
     def __init__(self, step_seconds: float) -> None:
         self._step = round(step_seconds, 9) or 1.0
-        self._total, self._known = np.zeros(0), np.zeros(0)
+        self._first, self._total, self._known = 0, np.zeros(0), np.zeros(0)
         self._sum, self.count = 0.0, 0
 
     @property
@@ -165,12 +168,16 @@ class _Curve:
         self._sum += float(values.sum())
         self.count += values.size
         first, last = int(np.ceil(times[0] / self._step - 1e-6)), int(np.floor(times[-1] / self._step + 1e-6))
-        if last >= self._total.size:
-            more = last + 1 - self._total.size
-            self._total, self._known = (np.concatenate([each, np.zeros(more)]) for each in (self._total, self._known))
+        if last < first:  # a single rating, between two points of the grid
+            return
+        if not self._total.size:
+            self._first = first
+        more = max(self._first - first, 0), max(last + 1 - self._first - self._total.size, 0)
+        self._total, self._known = (np.pad(each, more) for each in (self._total, self._known))
+        self._first -= more[0]
         grid = np.arange(first, last + 1)
-        self._total[grid] += np.interp(self._times(grid), times, values)
-        self._known[grid] += 1
+        self._total[grid - self._first] += np.interp(self._times(grid), times, values)
+        self._known[grid - self._first] += 1
 
     def _times(self, grid: npt.NDArray[np.int_]) -> FloatArray:
         return np.round(grid * self._step, 9)  # .12 and not 3 * .04, so that a label at .12 meets its own value
@@ -180,7 +187,7 @@ class _Curve:
         covered = np.flatnonzero(self._known)
         if not covered.size:
             return np.full(times.shape, self.mean)
-        grid = self._times(covered)
+        grid = self._times(covered + self._first)
         curve = np.interp(times, grid, self._total[covered] / self._known[covered])
         beyond = (times < grid[0] - 1e-6) | (times > grid[-1] + 1e-6)
         return np.where(beyond, self.mean, curve)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from schemas.cards import ModelCard
 from schemas.errors import UnusableInputError
-from schemas.settings import DelayHow, EvaluateSettings
+from schemas.evaluation import EvaluateSettings
+from schemas.training import DelayHow
 from tasks.evaluation.leaks import MARK
 
 _HOW: dict[DelayHow, str] = {

@@ -22,8 +22,8 @@ from models.metrics import (
     merged,
     scores,
 )
-from schemas.settings import EvaluateSettings
-from schemas.tables import METRICS as SCHEMA
+from schemas.evaluation import EvaluateSettings
+from schemas.score_tables import METRICS as SCHEMA
 from tasks.evaluation.gathering import Column, Gathered, by_column
 from tasks.evaluation.pooled import MEAN_OVER_RATERS, NO_INTERVAL, ONE_RECORDING, draws_of, pooled
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 from models.postprocessing import Chain
 from schemas.cards import ModelCard
 from schemas.errors import UnusableInputError
-from schemas.settings import EvaluateSettings, Partition
-from schemas.tables import METRICS
+from schemas.evaluation import EvaluateSettings, Partition
+from schemas.score_tables import METRICS
 from tasks.evaluation.chain import ChainFile, chain_key, chain_path, fit_chains, read_chain, write_chain
 from tasks.evaluation.fusions import GoldTold, fusions_table, told
 from tasks.evaluation.gathering import Gathered, gather

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.gold import GoldStandard, fuse
-from schemas.settings import Fusion, Gold
+from schemas.evaluation import Fusion, Gold
 from tasks.ingest.recordings import NOT_RATED, read_gold_standard, read_ratings_wide
 from tasks.store.layout import Store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
 from tasks.evaluation.stage import evaluate
 from tasks.ingest.recordings import read_recordings
 from tasks.store.layout import Store

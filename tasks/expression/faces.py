@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.errors import DatasetError
-from schemas.tables import FACE_ROWS
+from schemas.expression_tables import FACE_ROWS
 from tasks.progress import track
 from tasks.store.parts import Provenance, read_provenance, read_table, replacing, stage_key, write_part
 

@@ -11,7 +11,7 @@ from models import registry
 from models.blocks import FaceNetwork
 from schemas.cards import ExpressionCard
 from schemas.errors import StoreError
-from schemas.settings import NamedNetwork
+from schemas.training import NamedNetwork
 from tasks.expression.plan import read_expression_card
 from tasks.store.cards import WEIGHTS_FILE
 from tasks.training.networks import InputShape, weights_sha256

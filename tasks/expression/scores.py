@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from models.classification import calibration_error, confusion_matrix, log_loss, recalls
 from schemas.cards import ExpressionCard, ExpressionScore
-from schemas.tables import expression_schema
+from schemas.expression_tables import expression_schema
 from tasks.expression.plan import predictions_path
 from tasks.expression.prepare import Prepared
 from tasks.store.parts import Provenance, write_part

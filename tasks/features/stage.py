@@ -14,8 +14,9 @@ import torch
 
 from schemas.cards import ModelCard
 from schemas.errors import UnusableInputError
-from schemas.settings import CnnTraining, FeaturesSettings
+from schemas.settings import FeaturesSettings
 from schemas.tables import features_schema, frames_schema
+from schemas.training import CnnTraining
 from tasks.faces.plan import stored_frames_key
 from tasks.features.compute import Extractor
 from tasks.features.plan import STAGE, features_key, pending

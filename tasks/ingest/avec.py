@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.errors import Problem
-from schemas.settings import Partition
+from schemas.evaluation import Partition
 from tasks.ingest.corpus import (
     CorpusListing,
     CorpusRecording,

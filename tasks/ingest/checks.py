@@ -25,8 +25,8 @@ def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]
     """Warnings about recordings that are ingested.
 
     Audio that starts, or lasts, over 40 ms off the video; ratings that begin over 1 s before the video or go on over
-    1 s after its end; ratings that were resampled; raters that most recordings have and one lacks; a gold standard
-    without raters; one file under two subjects or in two partitions.
+    1 s after its end; ratings that were resampled; files of ratings without the main dimension; raters that most
+    recordings have and one lacks; a gold standard without raters; one file under two subjects or in two partitions.
     """
     problems = [found for recording in recordings for found in _audio(recording)]
     ratings = {
@@ -36,6 +36,7 @@ def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]
         provenance = ratings[recording.recording_id]
         if provenance is not None:
             problems += _ratings_range(recording, provenance) + _resampling(recording, provenance)
+            problems += _lacking(recording, provenance)
     raters = {
         name: (Path(provenance["source_path"]), tuple(sorted(json.loads(provenance["raters"]))))
         for name, provenance in ratings.items()
@@ -108,6 +109,19 @@ def _resampling(recording: Recording, provenance: dict[str, str]) -> list[Proble
             f"other times; brought onto {rate:g} Hz (bin means, PCHIP in between)",
         )
         for dimension, rate in json.loads(provenance.get("resampled_hz", "{}")).items()
+    ]
+
+
+def _lacking(recording: Recording, provenance: dict[str, str]) -> list[Problem]:
+    return [
+        problem(
+            "warning",
+            recording.recording_id,
+            Path(path),
+            f"ratings of {dimension}, the main dimension",
+            f"{', '.join(held)} alone: nothing of this file is trained on or scored as {dimension}",
+        )
+        for path, dimension, held in json.loads(provenance.get("lacking", "[]"))
     ]
 
 

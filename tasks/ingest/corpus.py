@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from schemas.errors import Problem, SettingsError
+from schemas.evaluation import Partition
 from schemas.ids import slug_recording_id
-from schemas.settings import Partition
 
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
 

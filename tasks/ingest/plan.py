@@ -23,8 +23,8 @@ from tasks.store.parts import is_current, read_provenance, stage_key
 
 __all__ = ["RATINGS_VERSION", "STAGE_VERSION", "IngestPlan", "RatingsSource", "RecordingPlan", "Source", "plan_ingest"]
 
-RATINGS_VERSION = 3
-"""Raise when the table of ratings changes for the same file."""
+RATINGS_VERSION = 4
+"""Raise when the table of ratings, or what its part says of it, changes for the same file."""
 
 Work = Literal["keep", "stamp", "redo", "remove"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +18,31 @@ from tasks.store.layout import Store
 from tasks.store.parts import Provenance, remove, write_part
 
 
-def read_files(source: RatingsSource, *, scale: Scale, recording_id: str, is_gold: bool) -> dict[str, RatingTraces]:
-    """Every file of a recording's ratings, or gold standards, as traces by dimension, those of several side by side.
+@dataclass(frozen=True)
+class Rated:
+    """What the files of a recording hold: traces by dimension, those of several files side by side.
+
+    `lacking`: of each file without ratings of its main dimension its path, that dimension and those it has.
+    """
+
+    traces: dict[str, RatingTraces]
+    lacking: list[tuple[str, str, list[str]]]
+
+
+def read_files(source: RatingsSource, *, scale: Scale, recording_id: str, is_gold: bool) -> Rated:
+    """Every file of a recording's ratings, or gold standards.
 
     Raises:
         RatingsError: a file is wrong, or two hold the same rater in the same dimension.
     """
     every: dict[str, list[RatingTraces]] = {}
+    lacking: list[tuple[str, str, list[str]]] = []
     problems: list[Problem] = []
     for file in source.files:
         found, wrong = read_ratings(file, scale=scale, recording_id=recording_id, is_gold=is_gold)
         problems += wrong
+        if found and file.dimensions[0] not in found:
+            lacking.append((str(file.path), file.dimensions[0], list(found)))
         for dimension, traces in found.items():
             known = {rater for other in every.setdefault(dimension, []) for rater in other.raters}
             expected = f"raters of {dimension} that no other file of this recording has"
@@ -45,7 +60,7 @@ def read_files(source: RatingsSource, *, scale: Scale, recording_id: str, is_gol
             together[dimension] = whole
     if problems:
         raise RatingsError(describe(problems, source.files[0].path), problems)
-    return together
+    return Rated(together, lacking)
 
 
 def write_ratings(plan: RecordingPlan, store: Store) -> None:
@@ -76,7 +91,8 @@ def _write(
     if not source.files or work == "keep":
         return
     name, scale = plan.listed.recording_id, plan.listed.scale
-    every = read_files(source, scale=scale, recording_id=name, is_gold=is_gold)
+    rated = read_files(source, scale=scale, recording_id=name, is_gold=is_gold)
+    every = rated.traces
     tables = [
         traces.gold_table(name, dimension) if is_gold else traces.table(name, dimension)
         for dimension, traces in every.items()
@@ -90,6 +106,8 @@ def _write(
         ),
     }
     keys = {dimension: dimension_key(table) for dimension, table in zip(every, tables, strict=True)}
+    if rated.lacking:
+        extra["lacking"] = json.dumps(rated.lacking)
     extra[DIMENSION_KEYS] = json.dumps(keys)
     provenance = Provenance(
         stage="gold_standards" if is_gold else "ratings",

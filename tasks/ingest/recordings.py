@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.settings import Partition
+from schemas.evaluation import Partition
 from schemas.tables import GOLD_STANDARDS, RATINGS, RECORDINGS
 from tasks.store.layout import Store
 from tasks.store.parts import holds_only, read_provenance, read_table, stage_key

@@ -11,7 +11,8 @@ import torch
 
 from models.windows import hold_last_valid
 from schemas.cards import ModelCard
-from schemas.settings import PredictSettings, RnnTraining
+from schemas.settings import PredictSettings
+from schemas.training import RnnTraining
 from tasks.features.plan import stored_features_key
 from tasks.ingest.recordings import Recording
 from tasks.prediction.plan import STAGE, features_model, pending, predictions_key

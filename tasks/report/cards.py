@@ -47,7 +47,7 @@ FACT_NAMES = tuple(_FACTS)
 HASH_NAMES = frozenset({"Weights' hash", "Stage key"})
 
 
-def read_card(store: Store, row: ReportRow, protocol: str) -> Card:
+def read_shown_card(store: Store, row: ReportRow, protocol: str) -> Card:
     """Read `S/models/<model_id>/card.json`; a row without one (a trivial predictor) has no facts.
 
     Raises:

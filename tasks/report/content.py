@@ -10,7 +10,7 @@ from schemas.tables import SCHEMA_VERSION
 from tasks.evaluation.fusions import GoldTold, read_fusions
 from tasks.evaluation.leaks import MARK
 from tasks.ingest.recordings import read_recordings
-from tasks.report.cards import Card, read_card
+from tasks.report.cards import Card, read_shown_card
 from tasks.report.drawing import Chart
 from tasks.report.learning import Learning, learning_of
 from tasks.report.papers import Papers, read_papers
@@ -168,7 +168,7 @@ def gather(
         papers=read_papers(store, scores, tables[0], protocol=line, corpus_note=corpus_note),
         qualities=tuple(qualities),
         failures=tuple(_failures(store)),
-        cards=tuple(read_card(store, row, protocol_name) for row in rows),
+        cards=tuple(read_shown_card(store, row, protocol_name) for row in rows),
         sources=tuple(read_source(store, recording) for recording in recordings),
     )
 

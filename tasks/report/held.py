@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.cards import ModelCard
-from schemas.settings import Gold
+from schemas.evaluation import Gold
 from tasks.report.summary import ReportRow, Scores
 from tasks.store.layout import Store
 
@@ -27,8 +27,9 @@ class Held:
     """Predictions held against ratings. Series are NaN where there is no value.
 
     `columns` are what is scored, as the tables head them: raters, then gold standards. `ratings` `[rater, label]` are
-    of all raters, scored or not; `given`, `predicted` and `single` (of the single-frame model) are `[column, label]`.
-    `delays` `[column]`: seconds that a prediction was moved later by. `lacks` is "" where the model predicted.
+    of all raters, scored or not, and of nobody where the corpus has a gold standard alone; `given`, `predicted` and
+    `single` (of the single-frame model) are `[column, label]`. `delays` `[column]`: seconds that a prediction was moved
+    later by. `lacks` is "" where the model predicted.
     """
 
     times: FloatArray
@@ -69,17 +70,15 @@ class Holder:
             self._single = self._predictor(single.model_id, by_id, chains)
 
     def read(self, recording_id: str) -> Held | None:
-        """One recording; None where it has no ratings of the dimension."""
+        """One recording; None where it has nothing that is scored: no rater of the tables, and no gold standard."""
         import numpy as np
 
-        if not self._store.ratings(recording_id).exists():
-            return None
         targets = self._targets_of(recording_id)
-        if not targets.raters:
-            return None
         wanted = [(name, "rater", name) for name in self._scores.raters if name in targets.raters]
         num_apart = len(wanted)
-        wanted += [(name, "gold", f"gold {name}") for name in self._scores.golds]
+        wanted += [(name, "gold", f"gold {name}") for name in self._scores.golds if name in targets.golds]
+        if not wanted or not targets.times.size:
+            return None
         pairs = self._model.pairs(targets)
         single = self._single.pairs(targets) if self._single else None
         given = [targets.rating(name) if kind == "rater" else targets.golds[name] for name, kind, _ in wanted]
@@ -91,7 +90,7 @@ class Holder:
             raters=targets.raters,
             ratings=targets.ratings,
             columns=tuple(label for _, _, label in wanted),
-            num_apart=num_apart or len(wanted),
+            num_apart=num_apart if self._scores.raters else len(wanted),
             given=np.array(given).reshape(size),
             predicted=_rows(pairs, wanted, targets),
             single=_rows(single, wanted, targets),

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.errors import StoreError
+from schemas.score_tables import SWEEP_ROWS
 from schemas.sweeps import SWEEPS, Sweep, load_sweep, sweep_protocol
-from schemas.tables import SWEEP_ROWS
 from tasks.report.summary import Scores, ScoreTable, tabulate
 from tasks.report.words import DASH, corpus_tag, number
 from tasks.store.layout import Store

@@ -67,6 +67,6 @@ def _files(store: Store, rows: Sequence[ReportRow], protocol: str, dimension: st
         yield chain_path(store, row.model_id, protocol)
     for recording in read_recordings(store):
         name = recording.recording_id
-        yield from (store.index(name), store.ratings(name))
+        yield from (store.index(name), store.ratings(name), store.gold_standards(name))
         yield from store.frames(name).glob("part-*.parquet")
         yield from (store.predictions(row.model_id, name) for row in drawn_rows(rows) if row is not None)

@@ -60,7 +60,7 @@ class Source:
     path: str
     sha256: str
     keys: Mapping[str, str]
-    """Stage key of each of its tables: index, ratings, frames."""
+    """Stage key of each of its tables: index, ratings, frames, and the corpus's own gold standard if it has one."""
     decoder_version: str
     code_version: str
 
@@ -119,6 +119,8 @@ def read_source(store: Store, recording: Recording) -> Source:
     recording_id = recording.recording_id
     frames = sorted(store.frames(recording_id).glob("part-*.parquet"))
     parts: dict[str, Path] = {"index": store.index(recording_id), "ratings": store.ratings(recording_id)}
+    if store.gold_standards(recording_id).exists():
+        parts["gold standard"] = store.gold_standards(recording_id)
     if frames:
         parts["frames"] = frames[0]
     found = {name: read_provenance(path) or {} for name, path in parts.items()}

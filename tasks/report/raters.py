@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.cards import ModelCard
-from schemas.tables import AGREEMENT_LAGS, DELAYS
+from schemas.score_tables import AGREEMENT_LAGS, DELAYS
 from tasks.agreement.plan import agreement_path, findings_path, lags_path
 from tasks.evaluation.protocol import delay_how, trained_delays
 from tasks.report.drawing import Chart, line_chart

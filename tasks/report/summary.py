@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from schemas.errors import StoreError
-from schemas.tables import METRICS
+from schemas.score_tables import METRICS
 from tasks.evaluation.leaks import MARK
 from tasks.evaluation.plan import metrics_path
 from tasks.store.layout import Store

@@ -18,7 +18,13 @@ ARTIFACT_KEY = "affectflow-report"
 
 @task(name="write-report", task_run_name="report {title}", tags=["report"], cache_policy=NO_CACHE)
 def write_report_task(
-    store: Path, rows: Sequence[ReportRow], title: str, protocol: str, protocol_name: str, dimension: str
+    store: Path,
+    rows: Sequence[ReportRow],
+    title: str,
+    protocol: str,
+    protocol_name: str,
+    dimension: str,
+    notes: Sequence[str] = (),
 ) -> ReportFiles:
     """See `tasks.report.stage.write_report`."""
     where = Store(store)
@@ -31,6 +37,7 @@ def write_report_task(
         protocol_name=protocol_name,
         corpus_note=note,
         dimension=dimension,
+        notes=notes,
     )
     create_markdown_artifact(
         markdown=files.markdown.read_text(encoding="utf-8"), key=ARTIFACT_KEY, description=f"{title}: {files.html}"

@@ -78,7 +78,7 @@ def make_trace(
     name, partition = quality.recording_id, quality.partition or ""
     if held is None:
         nothing = Glance(*(np.empty(0) for _ in range(5)))
-        lacks = "no ratings of this recording in the store"
+        lacks = "nothing in the store that this recording is scored against"
         return Trace(name, partition, quality.duration_seconds, (), (), {}, {}, nothing, quality.gaps, lacks)
     # A container may state less than it holds, even nothing: the picture reaches as far as the curves do.
     duration = max(quality.duration_seconds, float(held.times[-1]) if held.times.size else 0.0) or 1.0
@@ -204,8 +204,9 @@ def _glance(held: Held, curves: Mapping[str, FloatArray], shown: str, duration: 
 
     bins = bins_for(held.times, duration, GLANCE_BINS)
     every = [extremes(held.times, values, duration=duration, num_bins=bins) for values in held.ratings]
-    low = np.fmin.reduce([pair[0] for pair in every])
-    high = np.fmax.reduce([pair[1] for pair in every])
+    nobody = np.full(bins, np.nan)
+    low = np.fmin.reduce([nobody, *(pair[0] for pair in every)])
+    high = np.fmax.reduce([nobody, *(pair[1] for pair in every)])
 
     def means(values: FloatArray) -> Means:
         known = np.isfinite(values)

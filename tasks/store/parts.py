@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import importlib.metadata
 import json
@@ -69,6 +70,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it there when the block ends well.
 
     A reader sees the old file or the whole new one. What a killed writer leaves starts with `.tmp-` and is never read.
+    A file of the same bytes stays as it is, its time too: what was made of it is as good as before.
 
     Raises:
         StoreError: the folder cannot be written (full disk, read-only, no permission).
@@ -79,7 +81,8 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            temporary.replace(path)
+            if not (path.is_file() and filecmp.cmp(temporary, path, shallow=False)):
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

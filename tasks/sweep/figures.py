@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.cards import ModelCard
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
+from schemas.score_tables import METRICS
 from schemas.sweeps import Sweep, SweepRow
-from schemas.tables import METRICS
 from tasks.evaluation.plan import TRAINING_MEAN, TRAINING_MEAN_CURVE, metrics_path
 from tasks.store.layout import Store
 from tasks.store.parts import read_table
@@ -31,10 +31,15 @@ class Outcome:
     cards: dict[int, ModelCard] = field(default_factory=dict)
     failures: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def models(self) -> list[ModelCard]:
+        """In the order of the seeds, whichever was there first: the same figures give the same table."""
+        return [self.cards[seed] for seed in sorted(self.cards)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One line; see `schemas.tables.SWEEP_ROWS`."""
+    """One line; see `schemas.score_tables.SWEEP_ROWS`."""
 
     row: str
     model: str | None
@@ -62,8 +67,8 @@ def gather(store: Store, sweep: Sweep, outcomes: Mapping[str, Outcome], settings
     figures: list[Figure] = []
     for row in sweep.row:
         outcome = outcomes.get(row.label, Outcome())
-        scores = [_scores(store, card.model_id, protocol) for card in outcome.cards.values()]
-        ids = " ".join(card.model_id for card in outcome.cards.values())
+        scores = [_scores(store, card.model_id, protocol) for card in outcome.models]
+        ids = " ".join(card.model_id for card in outcome.models)
         figures += _figures(row, sweep, scores, partitions, ids=ids, missing=_missing(row, outcome))
     if any(outcome.cards for outcome in outcomes.values()):
         for model_id, label in TRIVIAL_LABELS.items():

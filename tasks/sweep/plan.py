@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.cards import ModelCard
-from schemas.settings import PipelineSettings
+from schemas.pipeline import PipelineSettings
 from schemas.sweeps import Sweep, SweepRow, row_settings
 from tasks.evaluation.plan import TRIVIAL
 from tasks.evaluation.plan import pending as pending_metrics

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
+from schemas.score_tables import SWEEP_ROWS
 from schemas.sweeps import SWEEPS, Sweep
-from schemas.tables import SWEEP_ROWS
 from tasks.evaluation.protocol import describe
 from tasks.ingest.recordings import read_corpus_note
 from tasks.store.layout import Store
@@ -46,6 +46,8 @@ def write_sweep(
 ) -> SweepFiles:
     """Write `table.parquet`, `table.csv`, `table.md`, `ccc.png` and `ccc.svg` of what has been run so far.
 
+    Files that would come out the same keep their time: a report that shows the sweep stays current.
+
     Args:
         store: metrics are read from it.
         name: of the sweep.
@@ -55,7 +57,7 @@ def write_sweep(
     """
     folder = store.root / SWEEPS / name
     figures = gather(store, sweep, outcomes, settings)
-    cards = [card for outcome in outcomes.values() for card in outcome.cards.values()]
+    cards = [card for outcome in outcomes.values() for card in outcome.models]
     note, protocol = read_corpus_note(store), describe(settings, cards)
     shared = {
         "sweep": name,

@@ -16,8 +16,8 @@ from models.chips import network_pixels
 from models.delay import delayed_labels
 from models.labels import FloatArray
 from schemas.errors import StoreError, TrainingError
-from schemas.settings import CnnTraining, RnnTraining, TrainingSettings
 from schemas.tables import CHIP_BYTES, CHIP_SIZE, FEATURES, features_schema, frames_schema
+from schemas.training import CnnTraining, RnnTraining, TrainingSettings
 from tasks.ingest.recordings import read_ratings_wide
 from tasks.progress import track
 from tasks.store.layout import Store

@@ -21,7 +21,7 @@ from torch import nn
 from models.losses import masked_mse
 from schemas.cards import EpochRecord
 from schemas.errors import TrainingError
-from schemas.settings import TrainingSettings
+from schemas.training import TrainingSettings
 from tasks.progress import Bar, track
 from tasks.store.parts import replacing
 from tasks.training.devices import mixed_precision

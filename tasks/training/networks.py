@@ -16,8 +16,8 @@ from models.blocks import FaceNetwork
 from models.recurrent import RecurrentNetwork
 from schemas.cards import ModelCard
 from schemas.errors import SettingsError, StoreError
-from schemas.settings import CnnTraining, KhorramiCnnSettings, NamedNetwork, RnnTraining
 from schemas.tables import NUM_FEATURES
+from schemas.training import CnnTraining, KhorramiCnnSettings, NamedNetwork, RnnTraining
 from tasks.store.cards import WEIGHTS_FILE
 from tasks.store.layout import Store
 
@@ -92,9 +92,14 @@ def start_from(network: FaceNetwork, source: FaceNetwork, name: str) -> None:
 
 
 def build_rnn(settings: RnnTraining, num_outputs: int, *, num_features: int = NUM_FEATURES) -> RecurrentNetwork:
-    """The RNN that the settings describe, with weights drawn from torch's global state."""
+    """The RNN that the settings describe, with weights drawn from torch's global state.
+
+    Raises:
+        SettingsError: an option is out of range.
+    """
     network = settings.network
-    return RecurrentNetwork(
+    return registry.build_recurrent(
+        network.kind,
         num_outputs=num_outputs,
         num_features=num_features,
         hidden_sizes=network.hidden_sizes,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.cards import ExpressionCard, ModelCard
+from schemas.cards import ExpressionCard, ModelCard, Seen
 from schemas.errors import SettingsError, TrainingError
-from schemas.settings import CnnTraining, NamedNetwork, RnnTraining
+from schemas.training import CnnTraining, NamedNetwork, RnnTraining
 from tasks.expression.plan import ExpressionStore, read_expression_card, read_expression_cards
 from tasks.expression.shipped import SHIPPED, shipped_card, shipped_folder
 from tasks.faces.plan import stored_frames_key
@@ -18,16 +18,17 @@ from tasks.store.cards import CARD_FILE, read_cards
 from tasks.store.layout import Store
 from tasks.store.parts import stage_key
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingInputs:
-    """Recordings that a training reads, by partition, and the keys of what it reads of them."""
+    """Recordings that a training reads, by partition, the keys of what it reads of them, and who they are."""
 
     train: tuple[str, ...]
     dev: tuple[str, ...]
     keys: dict[str, str]
+    seen: dict[str, Seen]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,13 @@ def training_inputs(
                 f"{'frames' if features_model_id is None else 'features'}; training needs train and dev. "
                 + (_ALONE.format(", ".join(alone[:5]) + (" and others" if len(alone) > 5 else "")) if alone else _CHECK)
             )
-    return TrainingInputs(train=tuple(sorted(found["train"])), dev=tuple(sorted(found["dev"])), keys=keys)
+    seen = {one.recording_id: Seen(subject_id=one.subject_id, sha256=one.sha256) for one in recordings}
+    return TrainingInputs(
+        train=tuple(sorted(found["train"])),
+        dev=tuple(sorted(found["dev"])),
+        keys=keys,
+        seen={name: seen[name] for name in keys},
+    )
 
 
 def find_start(store: Store, settings: CnnTraining | RnnTraining) -> Start | None:

@@ -21,7 +21,7 @@ from models.recurrent import RecurrentNetwork
 from models.windows import WindowedSequences, hold_last_valid
 from schemas.cards import EpochRecord, ExpressionCard, ModelCard, StartCard
 from schemas.errors import TrainingError
-from schemas.settings import CnnTraining, DelayHow, RnnTraining
+from schemas.training import CnnTraining, DelayHow, RnnTraining
 from tasks.delay.stage import with_delays
 from tasks.expression.networks import load_expression
 from tasks.ingest.recordings import Recording
@@ -324,6 +324,7 @@ def _publish(
         start=None if start is None else _start_card(start.card),
         history_by_rater=trained.history_by_rater,
         delay_how=delay_how,
+        seen=inputs.seen,
     )
     with replacing(work / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(weights)

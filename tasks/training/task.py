@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from schemas.cards import ModelCard
-from schemas.settings import CnnTraining, RnnTraining
+from schemas.training import CnnTraining, RnnTraining
 from tasks.ingest.recordings import read_recordings
 from tasks.store.layout import Store
 from tasks.training.devices import resolve_device

@@ -12,7 +12,8 @@ import httpx
 import pytest
 import torch
 
-from schemas.settings import CnnTraining, FeaturesSettings, PredictSettings
+from schemas.settings import FeaturesSettings, PredictSettings
+from schemas.training import CnnTraining
 
 from .conftest import PrefectServer
 

@@ -16,7 +16,7 @@ from scipy.signal import savgol_filter
 
 from models.gold import fuse
 from models.metrics import agreement
-from schemas.settings import Fusion
+from schemas.evaluation import Fusion
 
 FloatArray = npt.NDArray[np.float64]
 

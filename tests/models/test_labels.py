@@ -105,7 +105,7 @@ def test_delay_directions(delay: float) -> None:
     assert np.isnan(at_labels[:steps]).all()
 
 
-def test_sparse_labels_are_interpolated_inside_their_range() -> None:
+def test_sparse_labels_are_interpolated_between_neighbours() -> None:
     frame_times = ticks(100) / 25
     label_times = np.array([0.5, 1.0, 1.5, 2.0, 2.5, 3.0])
     labels = np.column_stack([label_times**2, -label_times])
@@ -113,13 +113,50 @@ def test_sparse_labels_are_interpolated_inside_their_range() -> None:
     found = labels_at_frames(frame_times, label_times, labels)
     for time, row in zip(frame_times, found, strict=True):
         inside = 0.5 <= time <= 3.0
-        assert np.isnan(row).tolist() == [not inside] * 2
+        unsaid = not inside or 1.0 < time < 2.0  # the second rater gave nothing between 1 and 2 s
+        assert np.isnan(row).tolist() == [not inside, unsaid]
         if inside:
             k = min(int((time - 0.5) / 0.5), 4)
             low, high = label_times[k], label_times[k + 1]
             weight = (time - low) / (high - low)
             assert row[0] == pytest.approx((1 - weight) * low**2 + weight * high**2, abs=1e-9)
-            assert row[1] == pytest.approx(-time, abs=1e-9)  # over the missing one
+        if not unsaid:
+            assert row[1] == pytest.approx(-time, abs=1e-9)
+
+
+@pytest.mark.parametrize("how", ["rows left out", "empty cells"])
+@pytest.mark.parametrize("step", [0.04, 0.1, 0.5])
+def test_nobody_speaks_for_forty_seconds_in_sparse_labels_as_in_dense_ones(how: str, step: float) -> None:
+    label_times, frame_times = ticks(round(100 / step)) * step, ticks(2500) / 25
+    labels, silent = np.sin(label_times)[:, None], (label_times > 29.9) & (label_times < 70.1)
+    if how == "empty cells":
+        labels[silent] = np.nan
+    else:
+        label_times, labels = label_times[~silent], labels[~silent]
+    found = labels_at_frames(frame_times, label_times, labels)[:, 0]
+    said = label_times[~np.isnan(labels[:, 0])]
+    before, after = said[said < 50].max(), said[said > 50].min()
+    reach = step / 2 + 0.001 if step == 0.04 else 1e-9  # beyond the last label: dense ones serve half a step
+    given = ~np.isnan(found)
+    assert given[(frame_times < before - 1e-9) | ((frame_times > after + 1e-9) & (frame_times <= said.max()))].all()
+    assert not given[(frame_times > before + reach) & (frame_times < after - reach)].any()
+
+
+def test_the_bridge_is_as_long_as_the_raters_own_steps_allow() -> None:
+    """One rater gives a value each second, the other each half: gaps of the first are nothing's lack."""
+    label_times, frame_times = ticks(41) / 2, ticks(500) / 25
+    labels = np.column_stack([label_times, label_times])
+    labels[1::2, 0] = np.nan
+    labels[20, :] = np.nan  # 10 s: a gap of 2 s for the first, of 1 s for the second
+    found = labels_at_frames(frame_times, label_times, labels)
+    for column, low, high in ((0, 9.0, 11.0), (1, 9.5, 10.5)):
+        missing = (frame_times > low) & (frame_times < high)
+        np.testing.assert_array_equal(np.isnan(found[:, column]), missing)
+        np.testing.assert_allclose(found[~missing, column], frame_times[~missing], atol=1e-9)
+    uneven = np.cumsum([0, 1, 1, 1.5, 1, 1.6, 1])  # about a median of 1: 1.5 is bridged, 1.6 is not
+    frame_times = ticks(176) / 25
+    found = labels_at_frames(frame_times, uneven, uneven[:, None])
+    np.testing.assert_array_equal(np.isnan(found[:, 0]), (frame_times > 4.5) & (frame_times < 6.1 - 1e-9))
 
 
 def test_dense_labels_are_not_interpolated() -> None:

@@ -50,6 +50,17 @@ def test_centring_and_scaling_by_the_partition(concatenated: bool) -> None:
         assert value == pytest.approx(float(np.mean([score for score in each if score is not None])), rel=1e-9)
 
 
+@pytest.mark.parametrize("concatenated", [True, False])
+def test_a_recording_that_a_rater_did_not_rate_changes_nothing(concatenated: bool) -> None:
+    of = [moments(x[None], y[None])[0] for x, y in made()]
+    nothing = moments(np.full((1, 200), np.nan), np.full((1, 200), np.nan))[0]
+    chains = [
+        centred_and_scaled(Chain(), stacked(parts), ("centre", "scale"), concatenated=concatenated)
+        for parts in (of, [*of, nothing])
+    ]
+    assert chains[0] == chains[1]
+
+
 def test_what_does_not_help_is_left_out() -> None:
     y = np.sin(np.arange(300) / 9)
     of = stacked([moments(y[None], y[None])[0]])

@@ -9,20 +9,12 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.errors import SettingsError
+from schemas.evaluation import EvaluateSettings
 from schemas.loading import load_pipeline, load_training
+from schemas.pipeline import PipelineSettings
 from schemas.presets import conf_dir, preset_path
-from schemas.settings import (
-    RUNTIME_FIELDS,
-    CnnTraining,
-    EvaluateSettings,
-    FacesSettings,
-    FeaturesSettings,
-    IngestSettings,
-    PipelineSettings,
-    PredictSettings,
-    RnnTraining,
-    Settings,
-)
+from schemas.settings import RUNTIME_FIELDS, FacesSettings, FeaturesSettings, IngestSettings, PredictSettings, Settings
+from schemas.training import CnnTraining, RnnTraining
 
 PRESETS = sorted(conf_dir().glob("*.toml"))
 

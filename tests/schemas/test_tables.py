@@ -7,7 +7,8 @@ import pytest
 
 from schemas import errors
 from schemas.errors import AffectFlowError, CorpusError, Problem, RecordingError, StoppedError, UnusableInputError
-from schemas.tables import CHIP_BYTES, FEATURES, METRICS, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
+from schemas.score_tables import METRICS
+from schemas.tables import CHIP_BYTES, FEATURES, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
 
 FRAMES = (
     "recording_id frame_index time_seconds face_valid face_source detection_score tracking_score box_left box_top "

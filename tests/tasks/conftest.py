@@ -15,19 +15,10 @@ import pyarrow as pa
 import pytest
 
 from schemas.cards import DatasetCard, ModelCard
-from schemas.settings import (
-    Augmentation,
-    CnnTraining,
-    EvaluateSettings,
-    FacesSettings,
-    FeaturesSettings,
-    KhorramiCnnSettings,
-    Partition,
-    PredictSettings,
-    RnnNetworkSettings,
-    RnnTraining,
-)
+from schemas.evaluation import EvaluateSettings, Partition
+from schemas.settings import FacesSettings, FeaturesSettings, PredictSettings
 from schemas.tables import RATINGS, frames_schema
+from schemas.training import Augmentation, CnnTraining, KhorramiCnnSettings, RnnNetworkSettings, RnnTraining
 from tasks import progress
 from tasks.evaluation.plan import TRIVIAL
 from tasks.evaluation.stage import evaluate

@@ -15,7 +15,7 @@ from scipy import stats
 
 from models.metrics import agreement
 from schemas.errors import UnusableInputError
-from schemas.tables import AGREEMENT, AGREEMENT_FINDINGS, AGREEMENT_LAGS
+from schemas.score_tables import AGREEMENT, AGREEMENT_FINDINGS, AGREEMENT_LAGS
 from tasks.agreement.plan import agreement_path, findings_path, is_pending, lags_path
 from tasks.agreement.stage import measure_agreement
 from tasks.ingest.corpus import RatingsFile

@@ -18,8 +18,9 @@ import torch
 
 from schemas.cards import ExpressionCard, ExpressionScore, ShippedCard
 from schemas.expressions import FER2013_CLASSES
-from schemas.settings import FacesSettings, IngestSettings, NamedNetwork
+from schemas.settings import FacesSettings, IngestSettings
 from schemas.tables import frames_schema
+from schemas.training import NamedNetwork
 from tasks.analyze.clips import Clip, corpus_folder, list_clips, work_store, write_manifest
 from tasks.analyze.stage import ClipSummary, analyze_clip
 from tasks.expression import shipped

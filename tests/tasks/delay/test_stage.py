@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from schemas.errors import TrainingError
-from schemas.settings import CnnTraining, RnnTraining
-from schemas.tables import DELAYS as ROWS
+from schemas.score_tables import DELAYS as ROWS
 from schemas.tables import FEATURES, NUM_FEATURES, RATINGS
+from schemas.training import CnnTraining, RnnTraining
 from tasks.delay import stage
 from tasks.delay.stage import search, with_delays
 from tasks.ingest.recordings import Recording

@@ -12,7 +12,7 @@ import pytest
 
 from models.metrics import agreement
 from schemas.errors import TrainingError, UnusableInputError
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
 from schemas.tables import PREDICTIONS
 from tasks.agreement.stage import measure_agreement
 from tasks.evaluation.plan import HUMAN, HUMAN_REST, TRAINING_MEAN, metrics_path, pending

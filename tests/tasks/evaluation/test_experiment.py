@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from schemas.pipeline import PipelineSettings
 from schemas.presets import conf_dir
-from schemas.settings import PipelineSettings
 from schemas.sweeps import load_sweep, sweep_protocol
 from tasks.evaluation.plan import TRIVIAL
 from tasks.evaluation.stage import evaluate

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.settings import EvaluateSettings
+from schemas.evaluation import EvaluateSettings
 from schemas.tables import RATINGS
 from tasks.evaluation.fusions import read_fusions
 from tasks.evaluation.plan import FUSIONS, HUMAN_REST, TRAINING_MEAN, metrics_path, pending

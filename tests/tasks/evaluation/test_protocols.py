@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +12,22 @@ import pytest
 from scipy import ndimage
 
 from models.metrics import agreement
-from schemas.errors import LeakError, SettingsError, StoreError
+from schemas.errors import SettingsError, StoreError
+from schemas.evaluation import EvaluateSettings
 from schemas.loading import load_pipeline, load_protocol
 from schemas.presets import conf_dir
-from schemas.settings import EvaluateSettings, Partition
 from tasks.evaluation.chain import chain_path, read_chain
 from tasks.evaluation.compare import compare
 from tasks.evaluation.leaks import MARK
 from tasks.evaluation.plan import HUMAN, HUMAN_ONE, HUMAN_REST, TRAINING_MEAN, metrics_path
 from tasks.evaluation.protocol import describe
 from tasks.evaluation.smoothing import median_filtered
-from tasks.evaluation.stage import evaluate
-from tasks.store.cards import CARD_FILE
 
 from ..conftest import EVALUATE, Corpus, CorpusMaker, Fake, rating_columns
+from .conftest import FULL, scored
 
 FloatArray = npt.NDArray[np.float64]
 
-FULL = EVALUATE.model_copy(
-    update={
-        "protocol": "full",
-        "gold": ("none", "mean", "ewe"),
-        "chain": ("median", "centre", "scale", "shift"),
-        "scored_on": ("test",),
-        "declares_overlap": False,
-    }
-)
 SPEC = {  # shared/spec: gold, delay, chain, pooling, selected on, scored on
     "khorrami2016": (("mean",), 0.0, (), ("concatenated",), "dev", ("dev",)),
     "poster-per-rater": (("none",), 0.0, (), ("concatenated",), "dev", ("dev",)),
@@ -53,11 +42,6 @@ SPEC = {  # shared/spec: gold, delay, chain, pooling, selected on, scored on
         ("test",),
     ),
 }
-
-
-def scored(corpus: Corpus, model_id: str, settings: EvaluateSettings) -> pl.DataFrame:
-    evaluate(corpus.store, corpus.recordings, [model_id], "valence", settings)
-    return pl.read_parquet(metrics_path(corpus.store, model_id, settings.protocol))
 
 
 def value(
@@ -165,7 +149,8 @@ def test_what_a_chain_came_to_on_dev_is_its_ccc_there(full_corpus: Corpus) -> No
     chain = read_chain(full_corpus.store, card.model_id, "dev-too")
     assert chain is not None
     for name, found in chain.columns.items():
-        last = found.steps[-1]
+        *_, last, shift = found.steps
+        assert (shift.name, shift.kept, shift.before) == ("shift", False, None)  # no label has one 10 s before it
         told = last.after if last.kept else last.before
         assert value(table, name, "ccc", partition="dev") == pytest.approx(told, abs=1e-9)
 
@@ -255,62 +240,6 @@ def test_degenerate_scores_say_who_where_and_what_to_do(make_corpus: CorpusMaker
     assert table.filter(pl.col("rater") == "FM2")["value"].is_null().all()
 
 
-def test_leaks_are_errors(full_corpus: Corpus) -> None:
-    store, recordings, ids = full_corpus.store, full_corpus.recordings, [full_corpus.rnn.model_id]
-    twice = [replace(r, subject_id="same") if r.recording_id in ("A1", "C1") else r for r in recordings]
-    with pytest.raises(LeakError, match="subject same is in two partitions: A1 in train, C1 in test"):
-        evaluate(store, twice, ids, "valence", FULL)
-    undeclared = FULL.model_copy(update={"scored_on": ("dev",)})
-    with pytest.raises(LeakError, match=r"scored on dev, where dev served to fit or select.*declares_overlap = true"):
-        evaluate(store, recordings, ids, "valence", undeclared)
-    moved = [replace(r, partition="test") if r.recording_id == "A2" else r for r in recordings]
-    with pytest.raises(LeakError, match=r"tiny-.*was trained on A2 .*A2 of test is to be scored"):
-        evaluate(store, moved, ids, "valence", FULL)
-    moved = [replace(r, partition="test") if r.recording_id == "B2" else r for r in recordings]
-    with pytest.raises(LeakError, match=r"tiny-.*was selected on B2"):
-        evaluate(store, moved, ids, "valence", FULL)
-    copied = [replace(r, sha256="c" * 64) if r.recording_id in ("A1", "C1") else r for r in recordings]
-    with pytest.raises(LeakError, match=r"the video of C1 \(sha256 cccccccccccc\) is in two partitions: A1 in train"):
-        evaluate(store, copied, ids, "valence", FULL)
-    without = [r for r in recordings if r.recording_id != "A2"]
-    with pytest.raises(LeakError, match=r"was trained or selected on A2, which the store no longer holds"):
-        evaluate(store, without, ids, "valence", FULL)
-    kin = [replace(r, subject_id="kin") if r.recording_id in ("A1", "D1") else r for r in recordings]
-    evaluate(store, kin, ids, "valence", FULL)  # D1 is in no partition
-    (store.model(full_corpus.cnn.model_id) / CARD_FILE).unlink()
-    with pytest.raises(LeakError, match=r"reads the features of tiny-cnn-.*, whose card is not in the store"):
-        evaluate(store, recordings, ids, "valence", FULL)
-
-
-@pytest.mark.parametrize("scored_on", [("test",), ("dev", "test"), ("train",)])
-def test_nothing_is_fitted_where_it_is_scored_unless_declared(
-    full_corpus: Corpus, scored_on: tuple[Partition, ...]
-) -> None:
-    """A protocol that fits its chain and selects its epoch on test is refused; so is one that scores on train."""
-    store, recordings, ids = full_corpus.store, full_corpus.recordings, [full_corpus.cnn.model_id]
-    selected_on: Partition = "dev" if scored_on == ("train",) else "test"
-    wrong = FULL.model_copy(update={"scored_on": scored_on, "selected_on": selected_on})
-    with pytest.raises(LeakError, match="served to fit or select"):
-        evaluate(store, recordings, ids, "valence", wrong)
-    declared = wrong.model_copy(update={"declares_overlap": True})
-    assert MARK in describe(declared, [full_corpus.cnn])
-    if selected_on == "test":  # declared, and still: the epoch was selected elsewhere than it says
-        with pytest.raises(LeakError, match=r"its epoch was selected on dev, and protocol full says test"):
-            evaluate(store, recordings, ids, "valence", declared)
-    else:
-        assert all(MARK in line for line in scored(full_corpus, ids[0], declared)["protocol_line"])
-
-
-def test_compare_refuses_what_evaluate_refuses(full_corpus: Corpus) -> None:
-    store, recordings = full_corpus.store, full_corpus.recordings
-    ids = (full_corpus.cnn.model_id, TRAINING_MEAN)
-    twice = [replace(r, subject_id="same") if r.recording_id in ("A1", "C1") else r for r in recordings]
-    with pytest.raises(LeakError, match="subject same is in two partitions"):
-        compare(store, twice, ids, "valence", FULL)
-    with pytest.raises(LeakError, match="served to fit or select"):
-        compare(store, recordings, ids, "valence", FULL.model_copy(update={"scored_on": ("dev",)}))
-
-
 def test_a_gold_standard_of_people_never_holds_who_is_scored(full_corpus: Corpus) -> None:
     """Each rater against the mean of the others: with themselves in it they would agree better."""
     people = scored(full_corpus, HUMAN_REST, FULL)
@@ -325,15 +254,6 @@ def test_a_gold_standard_of_people_never_holds_who_is_scored(full_corpus: Corpus
             found.append(ccc)
     assert value(people, "mean", "ccc") == pytest.approx(np.mean(apart), abs=1e-12)
     assert np.mean(within) > np.mean(apart) + 0.001
-
-
-def test_a_card_that_was_selected_elsewhere_is_an_error(full_corpus: Corpus) -> None:
-    card = full_corpus.cnn
-    path = full_corpus.store.model(card.model_id) / CARD_FILE
-    path.write_text(card.model_copy(update={"selected_on": "test"}).model_dump_json(), encoding="utf-8")
-    for model_id in (card.model_id, full_corpus.rnn.model_id):  # the RNN reads that CNN's features
-        with pytest.raises(LeakError, match=rf"{card.model_id}: its epoch was selected on test, .* says dev"):
-            evaluate(full_corpus.store, full_corpus.recordings, [model_id], "valence", FULL)
 
 
 def test_a_difference_is_that_of_the_scores(full_corpus: Corpus) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from schemas.expressions import ExpressionAugmentation, ExpressionTraining
-from schemas.settings import NamedNetwork
+from schemas.training import NamedNetwork
 
 SIZE = 48
 PER_CLASS = 30

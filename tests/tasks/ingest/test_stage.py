@@ -282,6 +282,29 @@ def test_warnings_between_files(recola: Recola, store: Store) -> None:
     assert any("no FF1, FF2, FF3, FM3" in one for one in told)
 
 
+def test_a_long_file_without_the_main_dimension_is_told_on_every_run(
+    store: Store, tmp_path: Path, ffmpeg: Ffmpeg, clip: Path
+) -> None:
+    """One rater to a file; the second one's has no valence, and nothing but a warning can say so."""
+    shutil.copyfile(clip, tmp_path / "a.mp4")
+    header = "time,rater,dimension,value\n"
+    for rater, dimensions in (("ann", ("valence", "arousal")), ("bob", ("arousal", "joy"))):
+        rows = [f"{k * 0.04:.2f},{rater},{name},0.{k % 10}\n" for name in dimensions for k in range(50)]
+        (tmp_path / f"{rater}.csv").write_text(header + "".join(rows), encoding="utf-8")
+    manifest = "recording,subject,video,ratings,partition,scale\nA,s,a.mp4,ann.csv|bob.csv,train,-1:1\n"
+    (tmp_path / "manifest.csv").write_text(manifest, encoding="utf-8")
+    for _ in range(2):
+        problems = ingest(tmp_path, store, more_dimensions=("arousal", "joy")).problems
+        assert [(one.severity, one.recording_id, one.path) for one in problems] == [
+            ("warning", "A", str(tmp_path / "bob.csv"))
+        ]
+        assert "ratings of valence" in problems[0].expected
+        assert problems[0].found.startswith("arousal, joy alone")
+    assert read_ratings_wide(store, "A", "valence").raters == ("ann",)
+    assert read_ratings_wide(store, "A", "arousal").raters == ("ann", "bob")
+    assert ingest(tmp_path, store, dimension="arousal").problems == ()
+
+
 def test_an_interrupted_run_is_taken_up(recola: Recola, store: Store) -> None:
     corpus = recola("P16", "P19")
     ingest(corpus, store)

@@ -15,7 +15,8 @@ import pytest
 from models.delay import DELAYS as DELAY_STEPS
 from schemas.cards import EpochRecord, ModelCard
 from schemas.errors import ProbeError
-from schemas.tables import DELAYS, INDEX, METRICS, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
+from schemas.score_tables import DELAYS, METRICS
+from schemas.tables import INDEX, PREDICTIONS, RATINGS, RECORDINGS, frames_schema
 from tasks.agreement.stage import measure_agreement
 from tasks.evaluation.plan import metrics_path
 from tasks.ingest.recordings import read_recordings

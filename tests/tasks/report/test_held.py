@@ -6,15 +6,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from schemas.settings import EvaluateSettings
-from schemas.tables import FUSIONS, METRICS
+from schemas.evaluation import EvaluateSettings
+from schemas.score_tables import FUSIONS, METRICS
 from tasks.evaluation.chain import read_chain
 from tasks.evaluation.fusions import read_fusions
 from tasks.evaluation.plan import metrics_path
 from tasks.evaluation.stage import evaluate
+from tasks.ingest.ratings import RatingTraces
 from tasks.ingest.recordings import read_recordings
-from tasks.report.cards import read_card as read_shown_card
+from tasks.report.cards import read_shown_card
 from tasks.report.held import Held, Holder
+from tasks.report.plan import inputs_digest
+from tasks.report.quality import read_quality
+from tasks.report.signals import read_signals
 from tasks.report.stage import write_report
 from tasks.report.summary import read_scores
 from tasks.store.cards import read_card, read_cards
@@ -74,6 +78,55 @@ def test_a_protocol_of_gold_standards_alone_has_no_rater_columns(build: Build) -
     held = evaluated(fake, settings)[0]
     assert (held.columns, held.num_apart, held.raters) == (("gold mean",), 1, RATERS)
     np.testing.assert_allclose(held.given[0], held.ratings.mean(axis=0), atol=1e-12)
+
+
+def test_recordings_with_a_gold_standard_alone_are_drawn(build: Build) -> None:
+    """As a corpus ships its test partition: traces, scatter and errors are of what was scored."""
+    fake = build(num_frames=500)
+    times, rng = np.arange(500) / 25, np.random.default_rng(4)
+    for name in ("P13", "P14"):
+        fake.store.ratings(name).unlink()
+        gold = RatingTraces(times, rng.uniform(-0.5, 0.5, (500, 1)), ("GoldStandard",), (-1, 1))
+        table = gold.gold_table(name, "valence")
+        write_part(fake.store.gold_standards(name), table, Provenance(stage="gold_standards", stage_key=f"k-{name}"))
+    settings = EvaluateSettings.model_validate({"protocol": "alone", "gold": ("corpus",), "chain": ()})
+    held = evaluated(fake, settings)
+    assert [(one.columns, one.num_apart, one.raters) for one in held] == [(("gold corpus",), 1, ())] * 2
+    error = np.concatenate([one.predicted[0] - one.given[0] for one in held])
+    error = error[~np.isnan(error)]
+    table = pl.DataFrame(read_table(metrics_path(fake.store, MODEL, "alone"), METRICS)).filter(
+        (pl.col("pooling") == "concatenated") & pl.col("recording_id").is_null() & (pl.col("metric") == "rmse")
+    )
+    assert table.select("rater", "n").row(0) == ("corpus", len(error))
+    assert table["value"].item() == pytest.approx(float(np.sqrt(np.mean(error**2))), abs=1e-12)
+
+    before = inputs_digest(fake.store, ROWS[:2], protocol="alone", dimension="valence")
+    scores = read_scores(fake.store, ROWS[:2], dimension="valence", protocol="alone")
+    qualities = [read_quality(fake.store, one) for one in read_recordings(fake.store)]
+    signals = read_signals(fake.store, scores, ROWS[:2], qualities, partition="test")
+    assert [(one.shown, one.missing) for one in signals.traces] == [(("gold corpus",), "")] * 2
+    assert all(np.isfinite(one.glance.rating).any() for one in signals.traces)
+    assert [(one.column, one.n) for one in signals.scatters] == [("gold corpus", len(error))]
+    assert sum(one.n for one in signals.errors.by_time) == len(error)
+    files = write_report(fake.store, rows=ROWS[:2], title="t", protocol="alone", protocol_name="alone")
+    assert "gold corpus: rating and prediction over" in files.html.read_text(encoding="utf-8")
+    fake.store.gold_standards("P13").unlink()
+    assert inputs_digest(fake.store, ROWS[:2], protocol="alone", dimension="valence") != before
+
+
+def test_a_gold_standard_is_no_rater_where_raters_are_scored(build: Build) -> None:
+    """One recording has raters, the other a gold standard alone: its errors stay out of those of raters."""
+    fake = build(num_frames=500)
+    fake.store.ratings("P13").unlink()
+    gold = RatingTraces(np.arange(500) / 25, np.full((500, 1), 0.1), ("GoldStandard",), (-1, 1))
+    part = fake.store.gold_standards("P13")
+    write_part(part, gold.gold_table("P13", "valence"), Provenance(stage="gold_standards", stage_key="k"))
+    settings = EvaluateSettings.model_validate({"protocol": "both", "gold": ("none", "ewe", "corpus"), "chain": ()})
+    alone, rated = evaluated(fake, settings)
+    assert (alone.columns, alone.num_apart) == (("gold corpus",), 0)
+    assert (rated.columns[:6], rated.num_apart) == (RATERS, 6)
+    assert set(rated.columns[6:]) == {"gold ewe", "gold corpus"}
+    write_report(fake.store, rows=ROWS[:2], title="t", protocol="both", protocol_name="both")
 
 
 def test_the_report_says_how_golds_were_fused_and_delays_come_from(build: Build) -> None:

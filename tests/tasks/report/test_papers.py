@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from schemas.score_tables import SWEEP_ROWS
 from schemas.sweeps import SWEEPS
-from schemas.tables import SWEEP_ROWS
 from tasks.report.papers import PAPERS, Papers, read_papers
 from tasks.report.summary import read_scores, tabulate
 from tasks.store.parts import Provenance, write_part

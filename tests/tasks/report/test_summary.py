@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.errors import StoreError
-from schemas.tables import METRICS
+from schemas.score_tables import METRICS
 from tasks.evaluation.plan import metrics_path
 from tasks.report.summary import (
     METRIC_NAMES,

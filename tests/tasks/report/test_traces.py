@@ -150,7 +150,7 @@ def test_a_recording_without_ratings_says_so(build: Build) -> None:
     store = build().store
     quality = read_quality(store, read_recordings(store)[0])
     trace = make_trace(None, quality, ccc={}, num_bins=10)
-    assert (trace.series, trace.missing) == ({}, "no ratings of this recording in the store")
+    assert (trace.series, trace.missing) == ({}, "nothing in the store that this recording is scored against")
 
 
 def test_the_viewer_gets_every_curve_to_half_a_step(build: Build) -> None:

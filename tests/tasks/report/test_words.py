@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.errors import StoreError
-from tasks.report.cards import read_card
+from tasks.report.cards import read_shown_card
 from tasks.report.summary import Role, Score, ScoreRow, ScoreTable
 from tasks.report.words import Cell, number, protocol_line, show, verdict
 
@@ -81,7 +81,7 @@ def test_footnotes_explain_exactly_what_is_there() -> None:
 
 def test_a_card_of_any_shape_is_read(build: Build) -> None:
     fake = build()
-    card = read_card(fake.store, ROWS[0], "per-rater")
+    card = read_shown_card(fake.store, ROWS[0], "per-rater")
     assert card.facts["Seed"] == "0"
     assert card.facts["Raters"] == "FM1, FM2, FM3, FF1, FF2, FF3"
     assert (card.facts["Epochs"], card.facts["Kept"]) == ("12", "9")
@@ -89,10 +89,10 @@ def test_a_card_of_any_shape_is_read(build: Build) -> None:
     assert ("history", "12 entries") in card.settings
     assert ("torch", "2.11.0") in card.provenance
     assert card.metrics_key == "evaluate-key"
-    assert read_card(fake.store, ROWS[2], "per-rater").facts == {}
+    assert read_shown_card(fake.store, ROWS[2], "per-rater").facts == {}
     path = fake.store.model(ROWS[0].model_id) / "card.json"
     path.write_text(json.dumps({"provenance": "none", "x": None, "deep": {"seed": 3.5, "on": True}}), encoding="utf-8")
-    odd = read_card(fake.store, ROWS[0], "per-rater")
+    odd = read_shown_card(fake.store, ROWS[0], "per-rater")
     assert (dict(odd.facts), odd.provenance) == ({"Seed": "3.5"}, ())
     assert ("deep.on", "yes") in odd.settings
 
@@ -103,4 +103,4 @@ def test_a_card_that_is_no_object_is_an_error(build: Build, text: str) -> None:
     path = fake.store.model(ROWS[0].model_id) / "card.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(StoreError, match=r"card\.json: expected"):
-        read_card(fake.store, ROWS[0], "per-rater")
+        read_shown_card(fake.store, ROWS[0], "per-rater")

@@ -75,6 +75,22 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_only_other_bytes_replace_a_file(tmp_path: Path) -> None:
+    path, text = tmp_path / "part-00000.parquet", tmp_path / "told.md"
+    write_part(path, table(1.0), TOLD)
+    write_text(text, "one")
+    for file in (path, text):
+        os.utime(file, ns=(1, 1))
+    write_part(path, table(1.0), TOLD)
+    write_text(text, "one")
+    assert [file.stat().st_mtime_ns for file in (path, text)] == [1, 1]
+    write_part(path, table(2.0), TOLD)  # of the same size
+    write_text(text, "two")
+    assert all(file.stat().st_mtime_ns > 1 for file in (path, text))
+    assert (read_table(path, SCHEMA)["value"].to_pylist(), text.read_text(encoding="utf-8")) == ([2.0], "two")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [path.name, text.name]
+
+
 def test_provenance_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     told = Provenance(

@@ -11,9 +11,10 @@ import pytest
 from schemas.cards import ModelCard
 from schemas.errors import SettingsError
 from schemas.loading import load_pipeline
+from schemas.pipeline import PipelineSettings
 from schemas.presets import conf_dir
-from schemas.settings import CnnTraining, KhorramiCnnSettings, PipelineSettings
 from schemas.sweeps import Figures, Sweep, SweepRow, base_settings, load_sweep, row_settings, sweep_protocol
+from schemas.training import CnnTraining, KhorramiCnnSettings
 from tasks.evaluation.plan import TRIVIAL, metrics_path
 from tasks.evaluation.stage import evaluate
 from tasks.features.stage import extract_features
@@ -169,6 +170,12 @@ def test_figures_are_means_over_seeds_of_the_metrics(full_corpus: Corpus) -> Non
         "| CNN | published CCC | 0.300 |",
     ):
         assert text in page, text
+    before = {path: path.stat().st_mtime_ns for path in files.folder.iterdir()}
+    assert len(before) == 5
+    for outcome in outcomes.values():  # as a sweep that was taken up finds them
+        outcome.cards = dict(reversed(outcome.cards.items()))
+    assert write_sweep(store, "tiny", SWEEP, outcomes, BASE.evaluate) == files
+    assert {path: path.stat().st_mtime_ns for path in files.folder.iterdir()} == before
     assert (files.folder / "ccc.png").read_bytes().startswith(b"\x89PNG")
     assert b"measured, dev (selected there)" in (files.folder / "ccc.svg").read_bytes()
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from schemas.errors import TrainingError
-from schemas.settings import RnnTraining
+from schemas.training import RnnTraining
 from tasks.training.fit import Batch, FitData, best_epoch, epoch_generator, fit
 
 SETTINGS = RnnTraining(

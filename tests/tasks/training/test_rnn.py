@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 
 from models.windows import hold_last_valid, repeat_ends
 from schemas.cards import ModelCard
+from schemas.errors import SettingsError
 from schemas.loading import load_training
 from schemas.presets import preset_path
-from schemas.settings import RnnTraining
+from schemas.training import RnnNetworkSettings, RnnTraining
 from tasks.prediction.stage import predict
 from tasks.store.cards import WEIGHTS_FILE
 from tasks.store.layout import Store
@@ -214,3 +215,11 @@ def test_features_are_read_one_recording_at_a_time(trained_corpus: Corpus) -> No
             assert torch.equal(sequence.features, stored.features)
             assert torch.equal(sequence.valid, stored.valid)
             assert values.shape == (len(stored.features), len(RATERS))
+
+
+def test_the_registry_builds_it_and_an_option_out_of_range_is_a_wrong_setting() -> None:
+    built = build_rnn(RnnTraining(), 6, num_features=20)
+    assert (built.head.out_features, built.feature_mean.shape) == (6, (20,))
+    network = RnnNetworkSettings().model_copy(update={"cell": "gated"})
+    with pytest.raises(SettingsError, match=r"network khorrami-rnn: expected a cell of rnn, lstm, gru.* 'gated'"):
+        build_rnn(RnnTraining().model_copy(update={"network": network}), 6)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from models.blocks import FaceNetwork
 from schemas.cards import ModelCard
 from schemas.errors import SettingsError, TrainingError
-from schemas.settings import CnnTraining, RnnTraining
+from schemas.training import CnnTraining, RnnTraining
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE, read_card, read_cards
 from tasks.store.layout import Store
 from tasks.training import fit as fitting

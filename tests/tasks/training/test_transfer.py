@@ -20,7 +20,7 @@ from schemas.cards import ExpressionCard, ModelCard
 from schemas.errors import SettingsError, TrainingError
 from schemas.loading import load_training
 from schemas.presets import preset_path
-from schemas.settings import Augmentation, CnnTraining, NamedNetwork, RnnTraining
+from schemas.training import Augmentation, CnnTraining, NamedNetwork, RnnTraining
 from tasks.evaluation.stage import evaluate
 from tasks.expression.plan import ExpressionStore
 from tasks.expression.shipped import shipped_folder
