@@ -36,6 +36,8 @@ def test_leaks_are_errors(full_corpus: Corpus) -> None:
     copied = [replace(r, sha256="c" * 64) if r.recording_id in ("A1", "C1") else r for r in recordings]
     with pytest.raises(LeakError, match=r"the video of C1 \(sha256 cccccccccccc\) is in two partitions: A1 in train"):
         evaluate(store, copied, ids, "valence", FULL)
+    twins = [replace(r, sha256="c" * 64) if r.recording_id in ("B1", "B2") else r for r in recordings]
+    evaluate(store, twins, ids, "valence", FULL)  # one video twice in a partition is no leak
     kin = [replace(r, subject_id="kin") if r.recording_id in ("A1", "D1") else r for r in recordings]
     evaluate(store, kin, ids, "valence", FULL)  # D1 is in no partition
     (store.model(full_corpus.cnn.model_id) / CARD_FILE).unlink()

@@ -101,7 +101,7 @@ def test_seeds_decide_everything(corpus: Corpus, trained_corpus: Corpus) -> None
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from schemas.settings import CnnTraining
+from schemas.training import CnnTraining
 from tasks.ingest.recordings import read_recordings
 from tasks.store.layout import Store
 from tasks.training import fit
