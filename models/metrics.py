@@ -197,7 +197,8 @@ class Agreement:
     """Scores of one series against another.
 
     `degenerate` marks what a formula alone would get wrong: no samples (all scores None), or a constant series (CC is
-    None; CCC is 0, or None where both are the same constant). None is what `scores` has no value for.
+    None; CCC is 0, or 1 where both are the same constant). That 1 is a definition and no agreement: `scores`, from
+    which tables and means are made, has no value there.
     """
 
     rmse: float | None
@@ -210,7 +211,7 @@ class Agreement:
 
 
 def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
-    """Every metric over the samples where both series have a value, by the rules of `scores`.
+    """Every metric over the samples where both series have a value.
 
     Args:
         prediction: `[sample]`, NaN where there is none.
@@ -228,7 +229,10 @@ def agreement(prediction: FloatArray, rating: FloatArray) -> Agreement:
         raise ValueError(f"expected two series [sample] of one length, got {prediction.shape} and {rating.shape}")
     found = moments(prediction[None], rating[None])
     values = {name: None if np.isnan(value[0]) else float(value[0]) for name, value in scores(found).items()}
-    return Agreement(n=int(found.n[0]), degenerate=bool(degeneracy(found)[0] != FINE), **values)
+    state = degeneracy(found)[0]
+    if state == BOTH_THE_SAME:
+        values["ccc"] = 1.0
+    return Agreement(n=int(found.n[0]), degenerate=bool(state != FINE), **values)
 
 
 def mean_ccc(predictions: FloatArray, ratings: FloatArray) -> float:
@@ -240,6 +244,6 @@ def mean_ccc(predictions: FloatArray, ratings: FloatArray) -> float:
 
     Returns: in [-1, 1]; NaN if no rater has a CCC.
     """
-    each = [agreement(said, given).ccc for said, given in zip(predictions.T, ratings.T, strict=True)]
-    known = [ccc for ccc in each if ccc is not None]
-    return float(np.mean(known)) if known else float("nan")
+    each = scores(moments(predictions.T, ratings.T))["ccc"]
+    known = each[np.isfinite(each)]
+    return float(known.mean()) if known.size else float("nan")

@@ -136,21 +136,26 @@ def test_constants_are_degenerate() -> None:
     for found in (agreement(flat, rising), agreement(rising, flat)):
         assert (found.cc, found.ccc, found.degenerate, found.n) == (None, 0.0, True, 5)
         assert found.rmse == pytest.approx(expected_rmse, rel=1e-15)
-    assert agreement(flat, flat) == Agreement(rmse=0.0, mae=0.0, cc=None, ccc=None, sagr=1.0, n=5, degenerate=True)
+    assert agreement(flat, flat) == Agreement(rmse=0.0, mae=0.0, cc=None, ccc=1.0, sagr=1.0, n=5, degenerate=True)
     assert agreement(flat, flat + 0.5).ccc == 0.0
     awkward = np.full(1001, 0.1)  # whose mean is not .1 in floating point
     assert agreement(awkward, np.linspace(0, 1, 1001)).ccc == 0.0
-    assert agreement(awkward, awkward).ccc is None
+    assert (agreement(awkward, awkward).ccc, agreement(awkward, awkward).degenerate) == (1.0, True)
 
 
 @pytest.mark.parametrize("pair", [(0.3, 0.3), (0.3, 0.8), (0.0, None), (None, 0.0), (None, None)])
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_one_rule_for_constants_in_tables_and_of_two_series(pair: tuple[float | None, float | None], n: int) -> None:
-    """`None` of one is NaN of the other, whichever is asked; a constant `None` here is a series that rises."""
+    """`None` of one is NaN of the other, but for the 1 of equal constants, which is a definition and in no table.
+
+    A constant `None` here is a series that rises.
+    """
     x, y = (np.linspace(0, 1, n) if value is None else np.full(n, value) for value in pair)
     alone, tabled = agreement(x, y), scores(moments(x[None], y[None]))
+    same = n > 0 and bool((x == y).all()) and bool((x == x[0]).all())
     for name, value in tabled.items():
-        assert getattr(alone, name) == (None if np.isnan(value[0]) else float(value[0])), name
+        expected = None if np.isnan(value[0]) else float(value[0])
+        assert getattr(alone, name) == (1.0 if same and name == "ccc" else expected), name
     assert mean_ccc(x[:, None], y[:, None]) == pytest.approx(float(tabled["ccc"][0]), nan_ok=True)
 
 
@@ -159,7 +164,7 @@ def _one(error: float, ccc: float | None) -> Agreement:
 
 
 def test_one_sample_and_none() -> None:
-    assert agreement(np.array([0.5]), np.array([0.5])) == _one(0.0, None)
+    assert agreement(np.array([0.5]), np.array([0.5])) == _one(0.0, 1.0)
     assert agreement(np.array([0.5]), np.array([0.25])) == _one(0.25, 0.0)
     nothing = Agreement(rmse=None, mae=None, cc=None, ccc=None, sagr=None, n=0, degenerate=True)
     assert agreement(np.empty(0), np.empty(0)) == nothing
