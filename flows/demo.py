@@ -15,7 +15,7 @@ from tasks.demo.corpus import make_corpus
 from tasks.store.layout import Store
 from tasks.store.lock import writing
 
-DURATION_SECONDS = 30.0  # of each of the twelve recordings: the run that README shows took 264 s on two cores
+DURATION_SECONDS = 30.0  # of each of the twelve recordings: some four minutes on two cores
 NOTE = (
     "Synthetic corpus: two public-domain portraits warped by an invented valence, rated by six formulas. "
     "The scores show that the pipeline works, not how well anybody's valence can be predicted."
