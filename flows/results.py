@@ -19,6 +19,7 @@ from schemas.runs import EvaluateRun, PipelineRun
 from schemas.tables import frames_schema
 from tasks.evaluation.leaks import MARK
 from tasks.ingest.recordings import read_corpus_note, read_recordings
+from tasks.report.plan import report_paths
 from tasks.store.cards import read_cards
 from tasks.store.failures import read_failures
 from tasks.store.layout import Store
@@ -83,7 +84,7 @@ def show(store: Store, scoring: Scoring, console: Console) -> dict[str, Any]:
     golds = read_fusions(store, scoring.dimension, scoring.protocol_name)
     for gold in golds:
         console.print(f"{gold.partition}: {gold.words}", soft_wrap=True, highlight=False, markup=False)
-    report = store.reports / "report.html"
+    report, _ = report_paths(store, scoring.dimension)
     console.print(f"report:   {report}", soft_wrap=True)
     failures = read_failures(store).to_pylist()
     if failures:

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.evaluation import EvaluateSettings
 from tasks.ingest.recordings import Recording, gold_standard_key, ratings_key
 from tasks.prediction.plan import stored_predictions_key
-from tasks.store.layout import Store
+from tasks.store.layout import VALENCE, Store, of_dimension
 from tasks.store.parts import is_current, stage_key
 
 STAGE = "evaluate"
@@ -28,9 +28,9 @@ HUMAN = (HUMAN_ONE, HUMAN_REST)
 """People as predictors: one rater of another, and the mean of the others of one. What agreement there is to be had."""
 
 
-def metrics_path(store: Store, model_id: str, protocol: str) -> Path:
-    """Where a model's scores under a protocol stand."""
-    return store.metrics / model_id / f"{protocol}.parquet"
+def metrics_path(store: Store, model_id: str, protocol: str, dimension: str = VALENCE) -> Path:
+    """Where the scores of a model, or of another predictor, under a protocol stand."""
+    return store.metrics / model_id / f"{of_dimension(protocol, dimension)}.parquet"
 
 
 def evaluation_key(
@@ -95,7 +95,7 @@ def pending(
         model_id
         for model_id in model_ids
         if not is_current(
-            metrics_path(store, model_id, settings.protocol),
+            metrics_path(store, model_id, settings.protocol, dimension),
             evaluation_key(store, recordings, model_id, dimension, settings),
         )
     ]

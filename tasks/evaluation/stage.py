@@ -58,7 +58,7 @@ def evaluate(
         LeakError: a score would be of what was fitted or selected on the same recordings or people.
         UnusableInputError: nothing can be scored: no rated recording in the scored partitions has predictions.
     """
-    paths = {model_id: metrics_path(store, model_id, settings.protocol) for model_id in model_ids}
+    paths = {model_id: metrics_path(store, model_id, settings.protocol, dimension) for model_id in model_ids}
     keys = {model_id: evaluation_key(store, recordings, model_id, dimension, settings) for model_id in model_ids}
     stale = [model_id for model_id in model_ids if not is_current(paths[model_id], keys[model_id])]
     evaluation = Evaluation(store, recordings, dimension, settings)

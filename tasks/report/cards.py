@@ -10,7 +10,7 @@ from typing import Any
 from schemas.errors import StoreError
 from tasks.evaluation.plan import metrics_path
 from tasks.report.summary import ReportRow
-from tasks.store.layout import Store
+from tasks.store.layout import VALENCE, Store
 from tasks.store.parts import read_provenance
 
 _FACTS = {
@@ -47,7 +47,7 @@ FACT_NAMES = tuple(_FACTS)
 HASH_NAMES = frozenset({"Weights' hash", "Stage key"})
 
 
-def read_shown_card(store: Store, row: ReportRow, protocol: str) -> Card:
+def read_shown_card(store: Store, row: ReportRow, protocol: str, dimension: str = VALENCE) -> Card:
     """Read `S/models/<model_id>/card.json`; a row without one (a trivial predictor) has no facts.
 
     Raises:
@@ -65,7 +65,7 @@ def read_shown_card(store: Store, row: ReportRow, protocol: str) -> Card:
     stated = card.get("provenance")
     provenance = [(str(name), _text(value)) for name, value in stated.items()] if isinstance(stated, dict) else []
     provenance += _chain(store, row.model_id, protocol)
-    scored = read_provenance(metrics_path(store, row.model_id, protocol)) or {}
+    scored = read_provenance(metrics_path(store, row.model_id, protocol, dimension)) or {}
     facts = {name: _fact(value) for name, keys in _FACTS.items() if (value := _find(card, keys)) is not None}
     return Card(row, facts, tuple(_flatten(card)), tuple(provenance), scored.get("stage_key", ""))
 

@@ -168,7 +168,7 @@ def gather(
         papers=read_papers(store, scores, tables[0], protocol=line, corpus_note=corpus_note),
         qualities=tuple(qualities),
         failures=tuple(_failures(store)),
-        cards=tuple(read_shown_card(store, row, protocol_name) for row in rows),
+        cards=tuple(read_shown_card(store, row, protocol_name, dimension) for row in rows),
         sources=tuple(read_source(store, recording) for recording in recordings),
     )
 

@@ -13,7 +13,7 @@ from tasks.ingest.recordings import read_recordings
 from tasks.report.papers import PAPERS
 from tasks.report.summary import ReportRow, drawn_rows
 from tasks.store.cards import CARD_FILE, read_cards
-from tasks.store.layout import Store
+from tasks.store.layout import VALENCE, Store, of_dimension
 
 _VERSION = 1
 _MARK = "<!-- inputs "
@@ -36,9 +36,15 @@ def inputs_digest(store: Store, rows: Sequence[ReportRow], *, protocol: str, dim
     return read.hexdigest()[:16]
 
 
+def report_paths(store: Store, dimension: str = VALENCE) -> tuple[Path, Path]:
+    """Where the two forms of a dimension's report stand: HTML and Markdown."""
+    name = of_dimension("report", dimension)
+    return store.reports / f"{name}.html", store.reports / f"{name}.md"
+
+
 def report_is_current(store: Store, rows: Sequence[ReportRow], *, protocol: str, dimension: str) -> bool:
     """True if both forms of the report stand, and were made of exactly what the store holds now."""
-    html, markdown = store.reports / "report.html", store.reports / "report.md"
+    html, markdown = report_paths(store, dimension)
     if not html.exists() or not markdown.exists():
         return False
     expected = stamp(inputs_digest(store, rows, protocol=protocol, dimension=dimension))
@@ -63,7 +69,7 @@ def _files(store: Store, rows: Sequence[ReportRow], protocol: str, dimension: st
         yield store.model(card.model_id) / CARD_FILE
         yield store.delay(card.features_model_id or card.model_id, dimension)
     for row in rows:
-        yield metrics_path(store, row.model_id, protocol)
+        yield metrics_path(store, row.model_id, protocol, dimension)
         yield chain_path(store, row.model_id, protocol)
     for recording in read_recordings(store):
         name = recording.recording_id

@@ -10,7 +10,7 @@ from tasks.report.contact_sheet import write_contact_sheets
 from tasks.report.content import gather
 from tasks.report.markdown import render_markdown
 from tasks.report.page import render_html
-from tasks.report.plan import inputs_digest, stamp
+from tasks.report.plan import inputs_digest, report_paths, stamp
 from tasks.report.summary import ReportRow
 from tasks.store.layout import Store
 from tasks.store.parts import write_text
@@ -39,6 +39,8 @@ def write_report(
 ) -> ReportFiles:
     """Write `S/reports/report.html`, `report.md` and `contact-sheets/ID.png` from what the store holds.
 
+    Of another dimension than valence it is `report.arousal.html`, say, and `report.arousal.md`.
+
     Args:
         rows: lines of the tables, in order; the first with role `model` is drawn over time.
         title: heading of the report.
@@ -64,7 +66,7 @@ def write_report(
         notes=notes,
     )
     sheets = write_contact_sheets(store, content.qualities, tag=content.tag)
-    files = ReportFiles(html=store.reports / "report.html", markdown=store.reports / "report.md")
+    files = ReportFiles(*report_paths(store, dimension))
     write_text(files.html, render_html(content, sheets).rstrip() + "\n" + stamp(digest))
     write_text(files.markdown, render_markdown(content, sheets) + "\n" + stamp(digest))
     return files

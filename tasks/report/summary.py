@@ -171,7 +171,7 @@ def read_scores(store: Store, rows: Sequence[ReportRow], *, dimension: str, prot
         raise StoreError(f"{store.root}: no rows to report on; train a model, predict and evaluate first")
     frames = []
     for row in rows:
-        path = metrics_path(store, row.model_id, protocol)
+        path = metrics_path(store, row.model_id, protocol, dimension)
         if not path.exists():
             raise StoreError(
                 f"{path}: no metrics of {row.role} {row.model_id!r} ({row.label}); run `affectflow evaluate --store "

@@ -7,6 +7,14 @@ from pathlib import Path
 
 from schemas.errors import StoreError
 
+VALENCE = "valence"
+"""The dimension that files are of whose names tell none."""
+
+
+def of_dimension(name: str, dimension: str) -> str:
+    """The name of a file of one dimension: as it is for valence, else `name.arousal`, say."""
+    return name if dimension == VALENCE else f"{name}.{dimension}"
+
 
 @dataclass(frozen=True)
 class Store:

@@ -67,13 +67,15 @@ def gather(store: Store, sweep: Sweep, outcomes: Mapping[str, Outcome], settings
     figures: list[Figure] = []
     for row in sweep.row:
         outcome = outcomes.get(row.label, Outcome())
-        scores = [_scores(store, card.model_id, protocol) for card in outcome.models]
+        scores = [_scores(store, card.model_id, protocol, card.dimension) for card in outcome.models]
         ids = " ".join(card.model_id for card in outcome.models)
         figures += _figures(row, sweep, scores, partitions, ids=ids, missing=_missing(row, outcome))
-    if any(outcome.cards for outcome in outcomes.values()):
+    dimension = next((card.dimension for outcome in outcomes.values() for card in outcome.models), None)
+    if dimension is not None:
         for model_id, label in TRIVIAL_LABELS.items():
             row = SweepRow(label=label, absent="never looks at a face")
-            figures += _figures(row, sweep, [_scores(store, model_id, protocol)], partitions, ids=model_id, missing="")
+            scores = [_scores(store, model_id, protocol, dimension)]
+            figures += _figures(row, sweep, scores, partitions, ids=model_id, missing="")
     return figures
 
 
@@ -139,10 +141,10 @@ def is_mean_of_printed(row: SweepRow, metric: Metric) -> bool:
     return getattr(row.published, metric) is None and _published(row, None, metric) is not None
 
 
-def _scores(store: Store, model_id: str, protocol: str) -> dict[_Key, float]:
+def _scores(store: Store, model_id: str, protocol: str, dimension: str) -> dict[_Key, float]:
     """Concatenated scores of one model by rater; without one, against the gold standard, or their mean over raters."""
     columns = ["partition", "pooling", "recording_id", "rater", "metric", "value", "target"]
-    table = read_table(metrics_path(store, model_id, protocol), METRICS, columns)
+    table = read_table(metrics_path(store, model_id, protocol, dimension), METRICS, columns)
     found: dict[_Key, float] = {}
     golds: dict[_Key, float] = {}
     for line in table.to_pylist():

@@ -11,7 +11,9 @@ import pytest
 
 from schemas.settings import Settings
 from schemas.tables import RATINGS
+from tasks.evaluation.plan import TRIVIAL, metrics_path
 from tasks.evaluation.plan import pending as pending_metrics
+from tasks.evaluation.stage import evaluate
 from tasks.faces.plan import pending as pending_faces
 from tasks.features.plan import pending as pending_features
 from tasks.ingest.recordings import DIMENSION_KEYS, ratings_key
@@ -97,6 +99,12 @@ def test_another_dimension_beside_the_first_leaves_its_models_alone(full_corpus:
         write_part(store.ratings(name), both, provenance)
         assert ratings_key(store, name, "arousal") == f"arousal-{name}"
     assert stale_stages(full_corpus, ALL) == set()
+    assert evaluate(store, full_corpus.recordings, TRIVIAL, "arousal", EVALUATE) == list(TRIVIAL)
+    assert stale_stages(full_corpus, ALL) == set()
+    for name in TRIVIAL:
+        for dimension in ("valence", "arousal"):
+            table = pl.read_parquet(metrics_path(store, name, EVALUATE.protocol, dimension))
+            assert set(table["dimension"]) == {dimension}
 
 
 def test_changed_test_ratings(full_corpus: Corpus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 
 import pyarrow as pa
@@ -96,9 +97,10 @@ def test_an_unscored_partition_names_the_scored_ones(build: Build) -> None:
         table_of(build(), partition="train")
 
 
-def test_an_unknown_dimension_names_the_known_ones(build: Build) -> None:
+def test_a_dimension_has_files_of_its_own(build: Build) -> None:
     fake = build()
-    with pytest.raises(StoreError, match=r"'arousal', found valence"):
+
+    def of_arousal() -> None:
         score_table(
             fake.store,
             fake.rows,
@@ -108,6 +110,14 @@ def test_an_unknown_dimension_names_the_known_ones(build: Build) -> None:
             protocol="per-rater",
             dimension="arousal",
         )
+
+    with pytest.raises(StoreError, match=r"per-rater\.arousal\.parquet: no metrics"):
+        of_arousal()
+    for row in fake.rows:  # a file that holds another dimension than its name says is never shown as its own
+        valence = metrics_path(fake.store, row.model_id, "per-rater")
+        shutil.copy(valence, metrics_path(fake.store, row.model_id, "per-rater", "arousal"))
+    with pytest.raises(StoreError, match=r"'arousal', found valence"):
+        of_arousal()
 
 
 def test_no_rows_is_an_error(build: Build) -> None:
