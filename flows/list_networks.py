@@ -16,8 +16,8 @@ from schemas.results import MeasuredResult, shipped_results
 
 _CAPTION = (
     "K Khorrami et al. 2016; P poster on per-rater valence; T Touchy Feely; A AffectNet poster; V shallow and deep; "
-    "VGG Khaireddin, Chen 2021; f features of a frame. Figures of different data or splits do not compare. "
-    "All of them: --json."
+    "VGG Khaireddin, Chen 2021; f features of a frame. Figures of different data or splits do not compare; "
+    "AffectNet is not available here. All of them: --json."
 )
 
 
@@ -80,11 +80,15 @@ def _published(published: Sequence[Published]) -> str:
 
 
 def _best(measured: Sequence[MeasuredResult]) -> str:
-    """For each data set the recipe that was best where recipes are chosen, at its figure on another split, if any."""
+    """For each data set the recipe that was best where recipes are chosen, at its figure on another split.
+
+    Recipes without such a figure are not finished: they stand only where there is no other.
+    """
     lines = []
     for data in dict.fromkeys(one.data for one in measured):
         same = [one for one in measured if one.data == data and one.subset == "all"]
-        chosen = max(same, key=lambda one: (one.selected, one.value))
+        finished = {one.recipe for one in same if not one.selected}
+        chosen = max(same, key=lambda one: (one.recipe in finished, one.selected, one.value))
         lines.append(_figure(next((one for one in same if one.recipe == chosen.recipe and not one.selected), chosen)))
     return "\n".join(lines) or "-"
 
