@@ -46,9 +46,16 @@ def trainings(path: Path, out: Path) -> Iterator[ExpressionTraining]:
                     filter(None, [preset.name, *([network] if "networks" in job else []), job.get("variant")])
                 ),
                 "network": {"name": network, "options": options},
-                "teachers": [model_ids[name] for name in job.get("teachers", [])],
+                "teachers": [_finished(name, model_ids, out) for name in job.get("teachers", [])],
             }
             yield ExpressionTraining.model_validate(changed)
+
+
+def _finished(name: str, model_ids: dict[str, str], out: Path) -> str:
+    """The id of a finished training. Exits where there is none of that name."""
+    if name not in model_ids:
+        raise SystemExit(f"{out}: no finished training {name!r} to teach; there are {', '.join(model_ids) or 'none'}")
+    return model_ids[name]
 
 
 def keep_to_cores(counter: Any, at_once: int) -> None:
