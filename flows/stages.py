@@ -16,7 +16,7 @@ from flows.environment import prepare_environment
 from flows.private_server import tie_to_this_process
 from flows.scoring import Scoring
 from schemas.cards import ModelCard
-from schemas.errors import RecordingError
+from schemas.errors import RecordingError, few
 from schemas.evaluation import EvaluateSettings
 from schemas.pipeline import PipelineSettings
 from schemas.settings import FacesSettings
@@ -68,17 +68,13 @@ def concluded(store: Store, value: _T, *, left_out: Mapping[str, str] | None = N
     failed = sorted({failure["recording_id"] for failure in read_failures(store).to_pylist()})
     if not failed and not left_out:
         return value
-    name = "Completed with failures: " + _first_of(failed) if failed else "Completed"
-    name += f", left out: {_first_of([*left_out])}" if left_out else ""
+    name = "Completed with failures: " + few(failed, 3) if failed else "Completed"
+    name += f", left out: {few([*left_out], 3)}" if left_out else ""
     message = f"failed: {', '.join(failed)}; why stands in {store.failures} and in the report. " if failed else ""
     message += "".join(f"left out: {model_id}: {why}. " for model_id, why in (left_out or {}).items())
     message += "The others are done."
     # A returned state becomes the run's final state; whoever called the flow gets its data.
     return cast(_T, Completed(name=name, message=message, data=value))
-
-
-def _first_of(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def ingest(store: Store, corpus: Path, settings: PipelineSettings) -> IngestSummary:

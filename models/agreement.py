@@ -7,27 +7,19 @@ value drops its sample, never its rater.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from models.metrics import Moments, merged, moments, no_moments, stacked
+from models.labels import median_step
+from models.metrics import Moments, merged, moments, no_moments, placed, stacked
 
 FloatArray = npt.NDArray[np.float64]
 
 _BLOCK = 65_536  # samples that are in memory several times over
 _PAIR_BLOCK = 1 << 19  # of all pairs together
-_NAMES = tuple(field.name for field in fields(Moments))
 _ROUNDING = 1e-14  # a variance this small beside the squares it came from is rounding
-
-
-def placed(of: Moments, index: tuple[npt.NDArray[np.int64] | slice, ...], shape: tuple[int, ...]) -> Moments:
-    """The same moments at `index` of a larger shape, no samples elsewhere."""
-    larger = no_moments(shape)
-    for name in _NAMES:
-        getattr(larger, name)[index] = getattr(of, name)
-    return larger
 
 
 def pair_moments(values: FloatArray) -> Moments:
@@ -164,23 +156,23 @@ def lag_moments(times: FloatArray, values: FloatArray, *, step_seconds: float, m
     Returns: moments `[lag, rater]`; at a positive lag the rater is held against what the others said that much earlier.
     """
     lags = np.arange(-most_steps, most_steps + 1)
-    raters = values.shape[1]
-    total = no_moments((lags.size, raters))
+    shape = lags.size, values.shape[1]
     if times.size < 2:
-        return total
-    stride = max(1, int(np.ceil(round(float(np.median(np.diff(times))) / step_seconds, 6))))
+        return no_moments(shape)
+    stride = max(1, int(np.ceil(round(median_step(times) / step_seconds, 6))))
     binned = _binned(times, values, step_seconds * stride)
     others = mean_of_others(binned)
-    for place in np.flatnonzero(lags % stride == 0):
+    found: list[Moments] = []
+    places: list[int] = []
+    for place in np.flatnonzero(lags % stride == 0).tolist():
         shift = int(lags[place]) // stride
         if abs(shift) >= len(binned):
             continue
         late = binned[shift:] if shift >= 0 else binned[:shift]
         early = others[: len(others) - shift] if shift >= 0 else others[-shift:]
-        found = moments(late.T, early.T)
-        for name in _NAMES:
-            getattr(total, name)[place] = getattr(found, name)
-    return total
+        found.append(moments(late.T, early.T))
+        places.append(place)
+    return placed(stacked(found), (places,), shape) if found else no_moments(shape)
 
 
 def _binned(times: FloatArray, values: FloatArray, step: float) -> FloatArray:

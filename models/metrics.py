@@ -8,7 +8,7 @@ partition, a bootstrap replicate or a rescaled prediction is scored without its 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -124,6 +124,27 @@ def _chunk(x: FloatArray, y: FloatArray) -> tuple[float, ...]:
 
 def _as_moments(rows: list[tuple[float, ...]]) -> Moments:
     return Moments(*np.array(rows).T)
+
+
+def placed(of: Moments, index: tuple[Any, ...], shape: tuple[int, ...]) -> Moments:
+    """The same moments at `index` of a larger shape, no samples elsewhere."""
+    larger = no_moments(shape)
+    for field in fields(Moments):
+        getattr(larger, field.name)[index] = getattr(of, field.name)
+    return larger
+
+
+def mean_known(values: FloatArray, *, axis: int) -> FloatArray:
+    """Mean over an axis of what is not NaN; NaN where everything is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=axis)
+    mean: FloatArray = np.where(count > 0, np.where(known, values, 0.0).sum(axis=axis) / np.maximum(count, 1), np.nan)
+    return mean
+
+
+def or_none(value: float | None) -> float | None:
+    """A number for tables: None where it is not finite."""
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def merged(parts: Moments) -> Moments:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.metrics import Moments, merged, scores
+from models.metrics import Moments, mean_known, merged, or_none, scores
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,11 +73,7 @@ def partition_ccc(of: Moments, *, concatenated: bool) -> FloatArray:
     """CCC of a partition from moments `[recording, ...]`: recordings joined, or the mean of theirs. NaN: undefined."""
     if concatenated:
         return scores(merged(of))["ccc"]
-    values = scores(of)["ccc"]
-    known = np.isfinite(values)
-    return np.where(
-        known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
-    )
+    return mean_known(scores(of)["ccc"], axis=0)
 
 
 def choose(chain: Chain, name: StepName, values: Sequence[float], before: float, after: FloatArray) -> Chain:
@@ -92,7 +88,7 @@ def choose(chain: Chain, name: StepName, values: Sequence[float], before: float,
     """
     best = int(np.argmax(np.where(np.isfinite(after), after, -np.inf)))
     kept = bool(after[best] > before)
-    step = Step(name=name, value=float(values[best]), before=_known(before), after=_known(after[best]), kept=kept)
+    step = Step(name=name, value=float(values[best]), before=or_none(before), after=or_none(after[best]), kept=kept)
     chain = replace(chain, steps=(*chain.steps, step))
     if not kept:
         return chain
@@ -128,15 +124,11 @@ def centred_and_scaled(chain: Chain, of: Moments, steps: Sequence[StepName], *, 
         tried = rescaled(of, scale=scale, offset=offset)
         after = float(partition_ccc(tried, concatenated=concatenated))
         kept = after > before
-        step = Step(name=name, value=value, before=_known(before), after=_known(after), kept=kept)
+        step = Step(name=name, value=value, before=or_none(before), after=or_none(after), kept=kept)
         chain = replace(chain, steps=(*chain.steps, step))
         if kept:
             chain = replace(chain, scale=scale, offset=offset)
     return chain
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def fine_shifts(coarse: float) -> tuple[float, ...]:

@@ -30,6 +30,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+def few(names: Sequence[str], most: int = 5) -> str:
+    """The first names and how many more there are, for messages.
+
+    >>> few(["P16", "P17", "P18"], 2)
+    'P16, P17 and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 class AffectFlowError(Exception):
     """Base of every error this project raises on purpose."""
 

@@ -6,13 +6,14 @@ A finding is a hint to look at the ratings. Nothing is dropped because of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from models.metrics import Moments, scores
+from schemas.errors import few
 from tasks.agreement.pool import LAG_STEP_SECONDS, Measured, lag_seconds
 
 FloatArray = npt.NDArray[np.float64]
@@ -80,8 +81,8 @@ def certain(measured: Measured, recording_id: str, values: FloatArray) -> Iterat
     elif measured.samples.max(initial=0) < FEWEST:
         most = measured.samples.max(initial=0)
         message = (
-            f"{recording_id}: raters {_listed(rated)} gave {most:.0f} samples at most: too few for more than a rough "
-            f"figure ({FEWEST} are looked for). Check whether the file is whole, or leave the recording out"
+            f"{recording_id}: raters {few(rated, MAX_NAMED)} gave {most:.0f} samples at most: too few for more than a "
+            f"rough figure ({FEWEST} are looked for). Check whether the file is whole, or leave the recording out"
         )
         yield Finding(recording_id, None, "too_few", float(most), message)
 
@@ -103,17 +104,13 @@ def _nobody_agrees(measured: Measured, recording_id: str | None) -> Iterator[Fin
     if not above.size or above.mean() >= NOBODY_AGREES:
         return
     raters = [name for name, n in zip(measured.raters, measured.samples, strict=True) if n > 0]
+    where = recording_id or "over all recordings"
     message = (
-        f"{recording_id or 'over all recordings'}: raters {_listed(raters)} do not agree: mean pairwise correlation "
-        f"{above.mean():.2f}. A gold standard says little here, and ewe and avec2018 may fall back to the mean. Look "
-        'at the traces, score raters apart (gold "none"), or leave the recording out'
+        f"{where}: raters {few(raters, MAX_NAMED)} do not agree: mean pairwise correlation {above.mean():.2f}. "
+        "A gold standard says little here, and ewe and avec2018 may fall back to the mean. Look at the traces, score "
+        'raters apart (gold "none"), or leave the recording out'
     )
     yield Finding(recording_id, None, "no_agreement", float(above.mean()), message)
-
-
-def _listed(raters: Sequence[str]) -> str:
-    shown = ", ".join(raters[:MAX_NAMED])
-    return shown if len(raters) <= MAX_NAMED else f"{shown} and {len(raters) - MAX_NAMED} more"
 
 
 def _flips_and_apart(measured: Measured, recording_id: str | None) -> Iterator[Finding]:

@@ -14,9 +14,8 @@ from models.agreement import (
     lag_moments,
     mean_of_others,
     pair_moments,
-    placed,
 )
-from models.metrics import Moments, merged, moments, no_moments, stacked
+from models.metrics import Moments, merged, moments, no_moments, placed, stacked
 
 FloatArray = npt.NDArray[np.float64]
 

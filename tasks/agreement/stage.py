@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.agreement import cronbach_alpha, icc_2k
-from models.metrics import Metric, scores
+from models.metrics import Metric, or_none, scores
 from schemas.errors import UnusableInputError
 from schemas.score_tables import AGREEMENT, AGREEMENT_FINDINGS, AGREEMENT_LAGS
 from tasks.agreement.findings import Finding, certain, likely
@@ -92,7 +92,7 @@ def _nobody_rated(store: Store, recordings: Sequence[Recording], dimension: str)
     alone = gold_standard_alone(store, recordings, dimension)
     if alone:
         return (
-            f"{expected}, and in {', '.join(alone[:5])}{' and others' if len(alone) > 5 else ''} the corpus's gold "
+            f"{expected}, and in {alone} the corpus's gold "
             "standard alone, which has nobody to agree with; add the raters' files to the corpus and ingest again"
         )
     return f"{expected}; name another --dimension, or add it to [ingest] more_dimensions and ingest again"
@@ -100,10 +100,6 @@ def _nobody_rated(store: Store, recordings: Sequence[Recording], dimension: str)
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema, **same: Any) -> pa.Table:
     return pa.Table.from_pylist([{**same, **row} for row in rows], schema=schema)
-
-
-def _known(value: float | None) -> float | None:
-    return None if value is None or np.isnan(value) else float(value)
 
 
 def _rows(measured: Measured) -> Iterator[dict[str, Any]]:
@@ -115,20 +111,20 @@ def _rows(measured: Measured) -> Iterator[dict[str, Any]]:
         pairs = []
         for position, first in enumerate(order):
             for second in order[position + 1 :]:
-                value, n = _known(matrix[first, second]), int(measured.pairs.n[first, second])
+                value, n = or_none(matrix[first, second]), int(measured.pairs.n[first, second])
                 pairs += [] if value is None else [value]
                 names = {"rater": measured.raters[first], "other": measured.raters[second]}
                 yield {"statistic": statistic, "of": "pair", **names, "value": value, "n": n}
         mean = float(np.mean(pairs)) if pairs else None
         yield {"statistic": statistic, "of": "pair", "value": mean, "n": len(pairs)}
         for place in order:
-            value, n = _known(line[place]), int(measured.others.n[place])
+            value, n = or_none(line[place]), int(measured.others.n[place])
             yield {"statistic": statistic, "of": "others", "rater": measured.raters[place], "value": value, "n": n}
     yield from _positive(measured, order)
     names_, complete = shared_by_all(measured)
     n = 0 if complete is None else complete.n
     for statistic, formula in (("cronbach_alpha", cronbach_alpha), ("icc_2k", icc_2k)):
-        found = None if complete is None or len(names_) < 2 else _known(formula(complete))
+        found = None if complete is None or len(names_) < 2 else or_none(formula(complete))
         yield {"statistic": statistic, "of": "all", "value": found, "n": n}
 
 
@@ -159,7 +155,7 @@ def _lag_rows(pool: Measured) -> Iterator[dict[str, Any]]:
     for place, rater in enumerate(pool.raters):
         for position, seconds in enumerate(lag_seconds()):
             n = int(pool.lags.n[position, place])
-            value = _known(curves[position, place])
+            value = or_none(curves[position, place])
             yield {"rater": rater, "lag_seconds": float(seconds), "pearson": value, "n": n}
 
 

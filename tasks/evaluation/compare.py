@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from models.metrics import METRICS, Metric
+from models.metrics import METRICS, Metric, or_none
 from schemas.errors import UnusableInputError
 from schemas.evaluation import EvaluateSettings, Partition
 from tasks.evaluation.gathering import Gathered
@@ -118,13 +116,13 @@ def _differences(
                     column=name,
                     target=target,
                     metric=metric,
-                    a=_known(first.value[metric][at]),
-                    b=_known(second.value[metric][at]),
-                    difference=_known(gap[at]),
-                    low=_known(low[at]),
-                    high=_known(high[at]),
+                    a=or_none(first.value[metric][at]),
+                    b=or_none(second.value[metric][at]),
+                    difference=or_none(gap[at]),
+                    low=or_none(low[at]),
+                    high=or_none(high[at]),
                     num_recordings=len(both[0].recording_ids),
-                    reason=_why(_known(gap[at]), bool(first.is_single[at] or second.is_single[at])),
+                    reason=_why(or_none(gap[at]), bool(first.is_single[at] or second.is_single[at])),
                     protocol=settings.protocol,
                     protocol_line=line,
                     is_selected_here=partition in settings.overlap,
@@ -135,7 +133,3 @@ def _why(difference: float | None, is_single: bool) -> str:
     if difference is None:
         return "a score of one of them is not defined; evaluate says why"
     return ONE_RECORDING if is_single else ""
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from schemas.errors import few
 from schemas.evaluation import EvaluateSettings
 from schemas.score_tables import FUSIONS
 from tasks.ingest.recordings import Recording
@@ -65,12 +66,8 @@ class GoldTold:
         """Where the plain mean stands instead, and why; that it does nowhere."""
         if not self.fallbacks:
             return "no fallback" if self.name != "mean" else "nothing to fall back from"
-        shown = [f"{name} ({why})" for name, why in self.fallbacks[:3]]
-        more = f" and {len(self.fallbacks) - 3} more" if len(self.fallbacks) > 3 else ""
-        return (
-            f"FELL BACK to the plain mean in {len(self.fallbacks)} of {self.num_recordings} recordings: "
-            f"{', '.join(shown)}{more}"
-        )
+        shown = few([f"{name} ({why})" for name, why in self.fallbacks], 3)
+        return f"FELL BACK to the plain mean in {len(self.fallbacks)} of {self.num_recordings} recordings: {shown}"
 
 
 def fusions_table(

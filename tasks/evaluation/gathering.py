@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.metrics import Moments, moments, no_moments, stacked
+from models.metrics import Moments, mean_known, moments, no_moments, placed, stacked
 from tasks.evaluation.predictors import Entry, Predictor
 from tasks.evaluation.targets import TargetsOf
 from tasks.ingest.recordings import Recording
@@ -91,29 +91,16 @@ def aligned(parts: Sequence[tuple[tuple[Entry, ...], Moments]]) -> tuple[tuple[E
 
 
 def _widened(own: tuple[Entry, ...], of: Moments, entries: tuple[Entry, ...]) -> Moments:
-    wide = no_moments((*of.n.shape[:-1], len(entries)))
     places = [entries.index(entry) for entry in own]
-    for field in fields(Moments):
-        getattr(wide, field.name)[..., places] = getattr(of, field.name)
-    return wide
+    return placed(of, (..., places), (*of.n.shape[:-1], len(entries)))
 
 
 def by_column(values: FloatArray, columns: Sequence[Column]) -> FloatArray:
     """`[..., entry]` to `[..., column]`: the mean over a column's members that have a value."""
-    return np.stack([mean_known(values[..., list(column.at)]) for column in columns], axis=-1)
-
-
-def mean_known(values: FloatArray) -> FloatArray:
-    """Mean over the last axis of what is finite; NaN where nothing is."""
-    if values.shape[-1] == 1:
-        return values[..., 0]
-    known = np.isfinite(values)
-    count = known.sum(axis=-1)
-    mean: FloatArray = np.where(count > 0, np.where(known, values, 0).sum(axis=-1) / np.maximum(count, 1), np.nan)
-    return mean
+    return np.stack([mean_known(values[..., list(column.at)], axis=-1) for column in columns], axis=-1)
 
 
 def with_mean(values: FloatArray, columns: Sequence[Column]) -> FloatArray:
     """`[..., column]` with the mean over raters as one more column; as it is where no rater stands apart."""
     raters = [at for at, column in enumerate(columns) if column.target == "rater"]
-    return np.concatenate([values, mean_known(values[..., raters])[..., None]], axis=-1) if raters else values
+    return np.concatenate([values, mean_known(values[..., raters], axis=-1)[..., None]], axis=-1) if raters else values

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from schemas.cards import ModelCard
-from schemas.errors import LeakError
+from schemas.errors import LeakError, few
 from schemas.evaluation import EvaluateSettings
 from tasks.ingest.recordings import Recording
 
@@ -76,7 +76,7 @@ def unchecked(recordings: Sequence[Recording], cards: Sequence[ModelCard]) -> tu
         gone = sorted({*card.train_recordings, *card.dev_recordings} - held)
         if gone:
             told.append(
-                f"{card.model_id} learned from {_some(gone)}, which the store does not hold. By what its card says of "
+                f"{card.model_id} learned from {few(gone)}, which the store does not hold. By what its card says of "
                 "them (subject, hash of the video) none of these is scored; people who go by another name here, in "
                 "another video, would not be noticed"
             )
@@ -132,7 +132,7 @@ def _card_apart(
     gone = [name for ids in used.values() for name in ids if name not in subjects and name not in card.seen]
     if gone:
         raise LeakError(
-            f"{card.model_id} was trained or selected on {_some(gone)}, which the store does not hold, and its card "
+            f"{card.model_id} was trained or selected on {few(gone)}, which the store does not hold, and its card "
             "does not say who they are: whether these people are scored cannot be told. Put them back into the corpus "
             f"and ingest, or train again; {_OTHERS}"
         )
@@ -157,7 +157,3 @@ def _card_apart(
 
 def _subject(name: str, card: ModelCard, subjects: Mapping[str, str]) -> str:
     return subjects[name] if name in subjects else card.seen[name].subject_id
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

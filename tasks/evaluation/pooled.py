@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bootstrap import concatenated_replicates, interval, mean_replicates, resamples
-from models.metrics import METRICS, Metric, merged, scores
+from models.metrics import METRICS, Metric, mean_known, merged, scores
 from schemas.evaluation import EvaluateSettings
-from tasks.evaluation.gathering import Gathered, by_column, mean_known, with_mean
+from tasks.evaluation.gathering import Gathered, by_column, with_mean
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def pooled(gathered: Gathered, pooling: str, draws: FloatArray | None) -> Pooled
         return Pooled(value, replicates, is_single)
     each = scores(of)
     by_recording = {metric: by_column(each[metric], columns) for metric in METRICS}  # [recording, column]
-    value = {metric: with_mean(mean_known(by_recording[metric].T), columns) for metric in METRICS}
+    value = {metric: with_mean(mean_known(by_recording[metric].T, axis=-1), columns) for metric in METRICS}
     if draws is None:
         return Pooled(value, None, is_single)
     drawn = mean_replicates(np.stack([by_recording[metric] for metric in METRICS], axis=-1), draws)

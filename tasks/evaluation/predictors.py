@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.labels import median_step
+from models.metrics import mean_known
 from models.postprocessing import Chain
 from schemas.evaluation import Fusion
 from tasks.evaluation.plan import HUMAN_ONE, TRAINING_MEAN
@@ -51,7 +52,7 @@ def outputs(predictions: Predictions, targets: Targets) -> tuple[tuple[Entry, ..
     raters = [name for name in targets.raters if name in predictions.raters] if targets.apart else []
     rows = [predictions.values[predictions.raters.index(name)] for name in raters]
     if targets.golds:
-        rows += [_mean_known(predictions.values)] * len(targets.golds)
+        rows += [mean_known(predictions.values, axis=0)] * len(targets.golds)
     entries = (*(Entry(name, "rater") for name in raters), *(Entry(name, "gold") for name in targets.golds))
     return entries, np.array(rows).reshape(len(rows), predictions.times.size)
 
@@ -222,7 +223,7 @@ class HumanPredictor:
         for at, rater in enumerate(targets.raters):
             others = np.delete(targets.ratings, at, axis=0)
             if targets.apart:
-                yield Entry(rater, "rater"), _mean_known(others), targets.rating(rater)
+                yield Entry(rater, "rater"), mean_known(others, axis=0), targets.rating(rater)
             for name in self._golds:
                 gold = gold_of(others, name)
                 yield Entry(name, "gold", rater), targets.rating(rater), gold
@@ -231,11 +232,3 @@ class HumanPredictor:
 def _entries(targets: Targets) -> tuple[Entry, ...]:
     raters = targets.raters if targets.apart else ()
     return (*(Entry(name, "rater") for name in raters), *(Entry(name, "gold") for name in targets.golds))
-
-
-def _mean_known(rows: FloatArray) -> FloatArray:
-    """Mean over rows where there is a value; NaN where there is none."""
-    known = ~np.isnan(rows)
-    count = known.sum(axis=0)
-    mean: FloatArray = np.where(count > 0, np.where(known, rows, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
-    return mean

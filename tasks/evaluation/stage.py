@@ -113,12 +113,15 @@ class Evaluation:
         scored = [recording for partition in partitions for recording in self._in(partition)]
         return fusions_table(scored, self._targets_of, self._settings, self._dimension)
 
+    @cached_property
+    def _fallbacks(self) -> dict[tuple[str, str], str]:
+        """By recording and gold standard, why the plain mean stands there instead."""
+        return {(name, one.name): why for one in told(self.fusions) for name, why in one.fallbacks}
+
     def table(self, model_id: str) -> pa.Table:
         """The metrics of one model or other predictor; no rows of people where nobody has another to agree with."""
         shared = {"model_id": model_id, "protocol": self._settings.protocol, "dimension": self._dimension}
-        fallbacks = {}
-        if model_id not in HUMAN:  # who are held against gold standards of the others
-            fallbacks = {(name, one.name): why for one in told(self.fusions) for name, why in one.fallbacks}
+        fallbacks = {} if model_id in HUMAN else self._fallbacks  # people: held against gold standards of the others
         tables = [
             metrics_table(
                 {**shared, "partition": partition, "protocol_line": self.line([model_id], partition)},
@@ -162,10 +165,9 @@ class Evaluation:
             return "a gold standard of the corpus" if len(self._settings.gold) == 1 else "ratings or a gold standard"
         scored = [one for one in self._recordings if one.partition in self._settings.scored_on]
         alone = gold_standard_alone(self._store, scored, self._dimension)
-        told = ", ".join(alone[:5]) + (" and others" if len(alone) > 5 else "")
         if not alone:
             return "ratings"
-        return f'ratings ({told}: a gold standard of the corpus alone, which gold = ["corpus"] scores)'
+        return f'ratings ({alone}: a gold standard of the corpus alone, which gold = ["corpus"] scores)'
 
     def _in(self, partition: str) -> list[Recording]:
         return [recording for recording in self._rated if recording.partition == partition]

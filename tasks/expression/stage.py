@@ -83,9 +83,13 @@ class Workplace:
     settings: ExpressionTraining
     prepared: Prepared
     pictures: DevicePictures
-    teachers: Sequence[nn.Module]
     shape: InputShape
     device: torch.device
+
+    @functools.cached_property
+    def teachers(self) -> Sequence[nn.Module]:
+        """Read once there is somebody to teach."""
+        return load_teachers(self.store, self.settings, self.prepared, self.device)
 
 
 def train_expression(
@@ -126,7 +130,6 @@ def train_expression(
             settings=settings,
             prepared=prepared,
             pictures=DevicePictures(faces.pictures, device),
-            teachers=load_teachers(store, settings, prepared, device),
             shape=shape,
             device=device,
         )

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.errors import Problem
+from schemas.errors import Problem, few
 from tasks.ingest.corpus import problem
 from tasks.ingest.recordings import Recording
 from tasks.store.layout import Store
@@ -56,11 +56,10 @@ def _gold_alone(
     ]
     if not names:
         return []
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     part = store.gold_standards(names[0])
     path = Path((read_provenance(part) or {}).get("source_path", str(part)))
     expected = "raters beside the corpus's gold standard, to train on and to compare"
-    found = f'none in {shown}: scored by a protocol with gold = ["corpus"], otherwise only predicted'
+    found = f'none in {few(names)}: scored by a protocol with gold = ["corpus"], otherwise only predicted'
     return [problem("warning", names[0] if len(names) == 1 else None, path, expected, found)]
 
 

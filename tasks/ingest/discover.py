@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from schemas.errors import CorpusError
+from schemas.errors import CorpusError, few
 from schemas.settings import IngestSettings
 from tasks.ingest.avec import RATINGS_FOLDERS, is_avec, list_avec
 from tasks.ingest.corpus import CorpusListing, printable, problem
@@ -50,7 +50,7 @@ def _listed(corpus: Path, settings: IngestSettings) -> CorpusListing:
         listing = list_avec(corpus, dimensions=settings.dimensions, partitions=settings.partitions)
         return _checked(listing, corpus, "at least one video named train_*, dev_* or test_*")
     inside = sorted(printable(Path(path.name)) for path in corpus.iterdir())
-    found = f"none of them, but {_some(inside)}" if inside else "an empty folder"
+    found = f"none of them, but {few(inside)}" if inside else "an empty folder"
     expected = (
         f"RECOLA's tree (a folder {VIDEO_FOLDER}), AVEC's ({' or '.join(RATINGS_FOLDERS)}) or a {NAME}; or name "
         "one with --manifest"
@@ -84,8 +84,3 @@ def _checked(listing: CorpusListing, videos: Path | None = None, expected: str =
                 expected = "a path in UTF-8; rename the file"
                 problems.append(problem("failed", recording.recording_id, path, expected, "other bytes"))
     return dataclasses.replace(listing, problems=tuple(problems))
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from models.labels import median_step
 from models.resampling import grid_times, is_regular, on_grid
 from schemas.errors import Problem
 from schemas.tables import GOLD_STANDARDS, RATINGS
@@ -274,12 +275,12 @@ def _grid_step(traces: RatingTraces, rate_hz: float | None) -> float | None:
         return None
     is_on_grid = is_regular(traces.time_seconds) and _meet(~np.isnan(traces.original))
     if rate_hz is not None:
-        step = float(np.median(np.diff(traces.time_seconds)))
+        step = median_step(traces.time_seconds)
         return None if is_on_grid and abs(step * rate_hz - 1) <= 0.01 else 1 / rate_hz
     if is_on_grid:
         return None
     own = [traces.time_seconds[~np.isnan(column)] for column in traces.original.T]
-    return float(f"{np.median([np.median(np.diff(times)) for times in own if times.size > 1]):.3g}")
+    return float(f"{np.median([median_step(times) for times in own if times.size > 1]):.3g}")
 
 
 def _meet(given: npt.NDArray[np.bool_]) -> bool:

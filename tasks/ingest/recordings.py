@@ -167,14 +167,15 @@ def gold_standard_key(store: Store, recording_id: str, dimension: str) -> str | 
     return _dimension_key_of(store.gold_standards(recording_id), dimension)
 
 
-def gold_standard_alone(store: Store, recordings: Sequence[Recording], dimension: str) -> list[str]:
-    """Ids of the recordings that have a gold standard of the corpus, and no rater."""
-    return [
+def gold_standard_alone(store: Store, recordings: Sequence[Recording], dimension: str) -> str:
+    """The first recordings that have a gold standard of the corpus, and no rater, for messages; "" if none has."""
+    names = [
         one.recording_id
         for one in recordings
         if ratings_key(store, one.recording_id, dimension) is None
         and gold_standard_key(store, one.recording_id, dimension) is not None
     ]
+    return ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")
 
 
 def _dimension_key_of(part: Path, dimension: str) -> str | None:

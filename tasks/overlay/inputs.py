@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.errors import StoreError, UnusableInputError
+from schemas.errors import StoreError, UnusableInputError, few
 from tasks.ingest.media import hash_file
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.store.cards import read_cards
@@ -113,5 +113,4 @@ def choose_model(store: Store, recording: Recording, wanted: str | None) -> str 
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"{', '.join(names[:_MOST_NAMES])}{more}" if names else "none"
+    return few(names, _MOST_NAMES) or "none"

@@ -158,7 +158,7 @@ def gather(
             for table in tables
         ),
         role_notes=tuple(note for role, note in ROLE_NOTES.items() if any(row.role == role for row in rows)),
-        signals=read_signals(store, scores, rows, qualities, partition=tables[0].partition),
+        signals=read_signals(store, scores, rows, qualities, cards, partition=tables[0].partition),
         agreement=read_raters_agreement(store, dimension, order=scores.raters),
         lags=read_lags(store, dimension),
         delays=read_delays(store, searched, dimension),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from schemas.cards import ModelCard
 from tasks.progress import track
 from tasks.report.errors import Errors, ErrorSums
 from tasks.report.held import Holder
@@ -12,7 +13,6 @@ from tasks.report.quality import Quality
 from tasks.report.scatter import Scatter, ScatterSums
 from tasks.report.summary import ReportRow, Scores, drawn_rows, recording_scores
 from tasks.report.traces import Trace, bins_budget, make_trace, value_range
-from tasks.store.cards import read_cards
 from tasks.store.layout import Store
 
 
@@ -43,19 +43,26 @@ class Signals:
 
 
 def read_signals(
-    store: Store, scores: Scores, rows: Sequence[ReportRow], qualities: Sequence[Quality], *, partition: str
+    store: Store,
+    scores: Scores,
+    rows: Sequence[ReportRow],
+    qualities: Sequence[Quality],
+    cards: Sequence[ModelCard],
+    *,
+    partition: str,
 ) -> Signals:
     """Read every recording of a scored partition once.
 
     Args:
         scores: of `rows`.
         qualities: of all recordings, in the order in which they are shown.
+        cards: of the store's models.
         partition: whose errors and densities are told.
     """
     model, single = drawn_rows(rows)
     drawn = [quality for quality in qualities if quality.partition in scores.partitions]
     here = [quality for quality in drawn if quality.partition == partition]
-    holder = Holder(store, scores, read_cards(store), model, single)
+    holder = Holder(store, scores, cards, model, single)
     errors = ErrorSums(partition, max((quality.duration_seconds for quality in here), default=0.0))
     densities = ScatterSums()
     ccc = recording_scores(scores, model.model_id, metric="ccc")
@@ -78,16 +85,19 @@ def read_signals(
         value_range=value_range(traces),
         scatters=densities.told(),
         errors=errors.told(),
-        recordings=_by_recording(scores, model, here),
+        recordings=_by_recording(scores, ccc, recording_scores(scores, model.model_id, metric="rmse"), here),
     )
 
 
-def _by_recording(scores: Scores, model: ReportRow, here: Sequence[Quality]) -> tuple[RecordingScore, ...]:
-    ccc = recording_scores(scores, model.model_id, metric="ccc")
-    rmse = recording_scores(scores, model.model_id, metric="rmse")
+_ByRecording = Mapping[tuple[str, str], float | None]
+
+
+def _by_recording(
+    scores: Scores, ccc: _ByRecording, rmse: _ByRecording, here: Sequence[Quality]
+) -> tuple[RecordingScore, ...]:
     columns = scores.raters or tuple(f"gold {name}" for name in scores.golds)
 
-    def mean(of: dict[tuple[str, str], float | None], name: str) -> float | None:
+    def mean(of: _ByRecording, name: str) -> float | None:
         known = [value for column in columns if (value := of.get((name, column))) is not None]
         return sum(known) / len(known) if known else None
 

@@ -102,9 +102,9 @@ def bins_budget(num_recordings: int, num_series: int) -> int:
 
 def bins_for(times: FloatArray, duration: float, most: int) -> int:
     """At most `most` bins, none narrower than the samples' own step."""
-    import numpy as np
+    from models.labels import median_step
 
-    step = float(np.median(np.diff(times))) if times.size > 1 else 0.0
+    step = median_step(times)
     return max(1, min(most, int(duration / step + 0.5) if step > 0 else most))
 
 
@@ -164,15 +164,6 @@ def value_range(traces: Sequence[Trace]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def mean_known(rows: FloatArray) -> FloatArray:
-    """Mean over rows where there is a value, `[sample]`; NaN where there is none."""
-    import numpy as np
-
-    known = np.isfinite(rows)
-    count = known.sum(axis=0)
-    return np.where(count > 0, np.where(known, rows, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
-
-
 _SLACK = 1e-6  # of a bin: a time on an edge, 3 * .04, falls behind it however it was rounded
 
 
@@ -188,6 +179,8 @@ def _has_mean(held: Held) -> bool:
 
 
 def _curves(held: Held) -> dict[str, FloatArray]:
+    from models.metrics import mean_known
+
     found = {f"rating/{rater}": values for rater, values in zip(held.raters, held.ratings, strict=True)}
     for row, column in enumerate(held.columns):
         found[f"rating/{column}"] = held.given[row]
@@ -195,7 +188,7 @@ def _curves(held: Held) -> dict[str, FloatArray]:
         found[f"single/{column}"] = held.single[row]
     if _has_mean(held):
         parts = (("rating", held.given), ("prediction", held.predicted), ("single", held.single))
-        found |= {f"{kind}/{MEAN}": mean_known(rows[held.averaged]) for kind, rows in parts}
+        found |= {f"{kind}/{MEAN}": mean_known(rows[held.averaged], axis=0) for kind, rows in parts}
     return found
 
 

@@ -15,6 +15,7 @@ import torch
 from models.chips import network_pixels
 from models.delay import delayed_labels
 from models.labels import FloatArray
+from models.metrics import mean_known
 from schemas.errors import StoreError, TrainingError
 from schemas.tables import CHIP_BYTES, CHIP_SIZE, FEATURES, features_schema, frames_schema
 from schemas.training import CnnTraining, RnnTraining, TrainingSettings
@@ -67,17 +68,9 @@ def frame_labels(
         if rater in wide.raters:
             columns[:, position] = wide.values[:, wide.raters.index(rater)]
     if isinstance(settings, CnnTraining) and settings.raters == "mean":  # what "everybody" says, called everyone's
-        columns[:] = mean_over_raters(columns)[:, None]
+        columns[:] = mean_known(columns, axis=1)[:, None]
     delay = delays_of(raters, settings)
     return delayed_labels(frame_times, wide.times, columns, delay).astype(np.float32)
-
-
-def mean_over_raters(columns: FloatArray) -> FloatArray:
-    """Mean of who gave a value, `[sample]` from `[sample, rater]`; NaN where nobody did."""
-    given = ~np.isnan(columns)
-    count = given.sum(axis=1)
-    mean: FloatArray = np.where(count > 0, np.where(given, columns, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
-    return mean
 
 
 def delays_of(raters: Sequence[str], settings: TrainingSettings) -> list[float]:

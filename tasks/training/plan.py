@@ -81,7 +81,7 @@ def training_inputs(
             raise TrainingError(
                 f"{store.root}: no recording of partition {partition!r} has both ratings and "
                 f"{'frames' if features_model_id is None else 'features'}; training needs train and dev. "
-                + (_ALONE.format(", ".join(alone[:5]) + (" and others" if len(alone) > 5 else "")) if alone else _CHECK)
+                + (_ALONE.format(alone) if alone else _CHECK)
             )
     seen = {one.recording_id: Seen(subject_id=one.subject_id, sha256=one.sha256) for one in recordings}
     return TrainingInputs(

@@ -25,9 +25,8 @@ from models.agreement import (
     lag_moments,
     mean_of_others,
     pair_moments,
-    placed,
 )
-from models.metrics import Moments, agreement, merged, no_moments, scores, stacked
+from models.metrics import Moments, agreement, merged, no_moments, placed, scores, stacked
 from models.metrics import moments as moments_of
 
 FloatArray = npt.NDArray[np.float64]

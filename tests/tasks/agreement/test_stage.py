@@ -24,38 +24,15 @@ from tasks.ingest.recordings import Recording
 from tasks.store.layout import Store
 from tasks.store.parts import Provenance, read_table, write_part
 
+from ..conftest import Fake, recording_of
+
 FloatArray = npt.NDArray[np.float64]
 
 RATERS = ("D", "A", "C", "B")
 
 
 def recording(name: str) -> Recording:
-    return Recording(
-        recording_id=name,
-        recording_id_original=name,
-        subject_id=name,
-        path=f"/nowhere/{name}.mp4",
-        partition="train",
-        sha256=name,
-        bytes=1,
-        modified_ns=1,
-        duration_seconds=60,
-        width=64,
-        height=48,
-        rotation=0,
-        pixel_aspect=1.0,
-        colour_matrix=None,
-        num_frames=1500,
-        frame_rate_nominal=25.0,
-        video_start_seconds=0.0,
-        time_source="stream",
-        audio_path=None,
-        audio_codec=None,
-        audio_sample_rate=None,
-        audio_channels=None,
-        audio_start_seconds=None,
-        audio_duration_seconds=None,
-    )
+    return recording_of(Fake(recording_id=name, partition="train", num_frames=1500))
 
 
 def write(store: Store, name: str, values: FloatArray, raters: tuple[str, ...] = RATERS) -> Recording:

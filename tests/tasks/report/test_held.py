@@ -103,7 +103,7 @@ def test_recordings_with_a_gold_standard_alone_are_drawn(build: Build) -> None:
     before = inputs_digest(fake.store, ROWS[:2], protocol="alone", dimension="valence")
     scores = read_scores(fake.store, ROWS[:2], dimension="valence", protocol="alone")
     qualities = [read_quality(fake.store, one) for one in read_recordings(fake.store)]
-    signals = read_signals(fake.store, scores, ROWS[:2], qualities, partition="test")
+    signals = read_signals(fake.store, scores, ROWS[:2], qualities, read_cards(fake.store), partition="test")
     assert [(one.shown, one.missing) for one in signals.traces] == [(("gold corpus",), "")] * 2
     assert all(np.isfinite(one.glance.rating).any() for one in signals.traces)
     assert [(one.column, one.n) for one in signals.scatters] == [("gold corpus", len(error))]

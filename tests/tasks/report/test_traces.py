@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.metrics import mean_known
 from tasks.ingest.recordings import read_ratings_wide, read_recordings
 from tasks.report.quality import read_quality
 from tasks.report.signals import Signals, read_signals
@@ -20,11 +21,11 @@ from tasks.report.traces import (
     bins_for,
     extremes,
     make_trace,
-    mean_known,
     to_line,
     value_range,
 )
 from tasks.report.viewer import EMPTY, as_bytes, make_viewer
+from tasks.store.cards import read_cards
 
 from .conftest import ROWS, Build, FakeStore
 
@@ -32,7 +33,7 @@ from .conftest import ROWS, Build, FakeStore
 def signals_of(fake: FakeStore, partition: str = "test") -> Signals:
     scores = read_scores(fake.store, fake.rows, dimension="valence", protocol="per-rater")
     qualities = [read_quality(fake.store, recording) for recording in read_recordings(fake.store)]
-    return read_signals(fake.store, scores, fake.rows, qualities, partition=partition)
+    return read_signals(fake.store, scores, fake.rows, qualities, read_cards(fake.store), partition=partition)
 
 
 def trace_of(fake: FakeStore, turn: int = 0) -> Trace:
@@ -111,7 +112,7 @@ def test_a_line_breaks_at_two_empty_bins_not_at_one() -> None:
 
 def test_mean_of_what_is_known() -> None:
     rows = np.array([[1.0, np.nan, np.nan], [3.0, 2.0, np.nan]])
-    np.testing.assert_array_equal(mean_known(rows), [2.0, 2.0, np.nan])
+    np.testing.assert_array_equal(mean_known(rows, axis=0), [2.0, 2.0, np.nan])
 
 
 def test_a_trace_holds_what_the_store_holds(build: Build) -> None:
@@ -142,7 +143,7 @@ def test_a_recording_that_states_no_duration_is_drawn_as_far_as_it_goes(build: B
     fake = build()
     quality = read_quality(fake.store, replace(read_recordings(fake.store)[0], duration_seconds=0.0))
     scores = read_scores(fake.store, fake.rows, dimension="valence", protocol="per-rater")
-    trace = read_signals(fake.store, scores, fake.rows, [quality], partition="test").traces[0]
+    trace = read_signals(fake.store, scores, fake.rows, [quality], read_cards(fake.store), partition="test").traces[0]
     assert trace.duration_seconds == pytest.approx(249 / 25)
 
 
