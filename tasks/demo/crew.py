@@ -102,6 +102,7 @@ class _Hand(threading.Thread):
     def _work(self, job: Mapping[str, Any]) -> bool:
         """False if the worker died before it answered; what it had counted is taken back."""
         if self._process is None or self._process.poll() is not None:
+            self._close()  # one that ended between two jobs
             self._process = subprocess.Popen(
                 _COMMAND,
                 stdin=subprocess.PIPE,

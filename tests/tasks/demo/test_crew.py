@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,11 @@ for line in sys.stdin:
         print(json.dumps({"done": job["recording_id"]}), flush=True)
 """
 
+_ONE_ANSWER = """
+import json, sys
+print(json.dumps({"done": json.loads(sys.stdin.readline())["recording_id"]}), flush=True)
+"""
+
 
 def run(jobs: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch, workers: int = 2) -> tuple[list[str], float]:
     monkeypatch.setattr(crew, "_COMMAND", (sys.executable, "-c", _ANSWER))
@@ -45,6 +52,23 @@ def test_a_dead_workers_recording_is_made_by_the_next(tmp_path: Path, monkeypatc
     finished, counted = run(jobs, monkeypatch)
     assert finished == ["P16", "P17", "P19"]
     assert counted == 9  # what the dead one had counted is taken back
+
+
+def test_a_worker_that_ends_between_two_recordings_is_replaced_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "_COMMAND", (sys.executable, "-c", _ONE_ANSWER))
+    hand = crew._Hand(queue.SimpleQueue(), queue.SimpleQueue(), threading.Event())
+    assert hand._work(job(tmp_path, "P16"))
+    first = hand._process
+    assert first is not None
+    assert first.wait(timeout=60) == 0
+    assert hand._work(job(tmp_path, "P17"))
+    assert hand._process is not first
+    for pipe in (first.stdin, first.stdout):
+        assert pipe is not None
+        assert pipe.closed
+    hand.end()
 
 
 def test_two_deaths_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
