@@ -26,6 +26,7 @@ for _command in (  # in the order of --help
     recordings.faces,
     networks.train,
     networks.train_expression,
+    networks.score_expression,
     predictions.features,
     predictions.predict,
     evaluation.evaluate,

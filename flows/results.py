@@ -26,6 +26,7 @@ from tasks.store.layout import Store
 from tasks.store.parts import read_table
 
 if TYPE_CHECKING:
+    from tasks.expression.scoring import ExpressionScoring
     from tasks.expression.stage import ExpressionRun
     from tasks.report.seeds import SeedRow
     from tasks.report.summary import ScoreTable
@@ -174,6 +175,19 @@ def training_of(root: Path, card: ModelCard) -> dict[str, Any]:
         "best_epoch": card.best_epoch,
         "dev_ccc": card.dev_ccc,
         "said": f"{said}\nnext: affectflow {following} --store {quote(str(root))} --model {card.model_id}",
+    }
+
+
+def expression_scores_of(done: ExpressionScoring) -> dict[str, Any]:
+    """How a finished expression network did."""
+    return {
+        "model_id": done.card.model_id,
+        "views": done.card.views,
+        "scores": [score.model_dump(exclude={"confusion"}) for score in done.card.scores],
+        "faces_left_out": done.card.left_out,
+        "folder": str(done.folder),
+        "report": str(done.report),
+        "said": f"{done}\nreport: {done.report}",
     }
 
 

@@ -138,6 +138,27 @@ class DatasetCard(BaseModel):
     choice: dict[str, int]
 
 
+class ScoringCard(BaseModel):
+    """`scoring.json`: how a finished model did on a labelled set of faces.
+
+    `truth`: `votes` if FER+'s majority was what counted as right. `left_out` counts, by split, the faces of no class
+    that the model names. Where `dataset` holds no Training, nothing tells which of its faces the model has seen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scoring_id: str
+    model_id: str
+    weights_sha256: str
+    views: int
+    truth: Literal["label", "votes"]
+    dataset: DatasetCard
+    left_out: dict[str, int]
+    scores: tuple[ExpressionScore, ...]
+    code_version: str
+    device: str
+
+
 class ShippedCard(BaseModel):
     """How weights became the file that ships in the package, and what rounding them changed.
 

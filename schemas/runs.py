@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -66,6 +67,18 @@ class ExpressionTrainRun(Settings):
     seeds: tuple[int, ...] = Field((), description="one run each, in place of the preset's")
     device: str | None = Field(None, description="auto | cpu | cuda | cuda:N, in place of the preset's")
     score_test: bool = Field(False, description="score the test splits too: for finished recipes, nothing chosen by it")
+
+
+class ExpressionScoreRun(Settings):
+    """Score a finished expression network on labelled faces."""
+
+    store: Path
+    data: Path = Field(description="fer2013.csv, icml_face_data.csv, a folder with test/<class>/, or AffectNet's")
+    model: str = Field("shipped", description="id of an expression model in the store; shipped: the package's own")
+    splits: tuple[str, ...] = Field((), description="public_test, private_test, validation, test; all there are")
+    votes: Path | None = Field(None, description="FER+'s fer2013new.csv: its majority is what counts as right")
+    views: Literal[1, 2, 10] | None = Field(None, description="averaged for each face; as in the model's own training")
+    device: str = Field("auto", description="auto | cpu | cuda | cuda:N")
 
 
 class ModelRun(StoreRun):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows.commands.shared import JsonOption, StartOption, StoreOption, command, console
+
+
+class Views(Enum):
+    """Of a face: itself; and its mirror image; and four shifts of both."""
+
+    ONE = "1"
+    TWO = "2"
+    TEN = "10"
 
 
 def train(
@@ -75,6 +84,46 @@ def train_expression(
             score_test=score_test,
         )
         return results.expressions_of(flow(run))
+
+    command(work, as_json)
+
+
+def score_expression(
+    data: Annotated[
+        Path,
+        typer.Option("--data", "-d", help="fer2013.csv, icml_face_data.csv, a folder test/<class>/, AffectNet's."),
+    ],
+    store: StoreOption,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="An expression model of the store; shipped: the package's own.")
+    ] = "shipped",
+    split: Annotated[
+        list[str] | None, typer.Option(help="public_test | private_test | validation | test; by default all there are.")
+    ] = None,
+    votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv: its majority is what counts.")] = None,
+    views: Annotated[Views | None, typer.Option(help="Averaged for each face; as in the model's training.")] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Score a finished expression network, or the one that ships, on labelled faces: yours, or a split kept apart."""
+
+    def work() -> dict[str, Any]:
+        from flows import results
+        from flows.score_expression import score_expression as flow
+        from schemas.runs import ExpressionScoreRun
+
+        run = ExpressionScoreRun.model_validate(
+            {
+                "data": data,
+                "store": store,
+                "model": model,
+                "splits": tuple(split or ()),
+                "votes": votes,
+                "views": None if views is None else int(views.value),
+                "device": device,
+            }
+        )
+        return results.expression_scores_of(flow(run))
 
     command(work, as_json)
 

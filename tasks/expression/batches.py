@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -122,8 +122,12 @@ def probabilities(
     *,
     views: int = 1,
     precision: str = "float32",
+    told: Callable[[float], None] = lambda _: None,
 ) -> npt.NDArray[np.float32]:
-    """Probability of each class, the mean over views, `[face, class]`; the network has to be in eval mode."""
+    """Probability of each class, the mean over views, `[face, class]`; the network has to be in eval mode.
+
+    `told` is called with each number of faces done.
+    """
     step = max(1, round(_VIEW_SHIFT * shape.size / 48))
     found = []
     for start in range(0, len(positions), _SCORING_BATCH):
@@ -135,4 +139,5 @@ def probabilities(
         with mixed_precision(precision, device):
             logits = [network(view).float() for view in shifted_views(images, views, step=step)]
         found.append(torch.stack([one.softmax(dim=1) for one in logits]).mean(dim=0))
+        told(len(images))
     return torch.cat(found).cpu().numpy()

@@ -24,7 +24,6 @@ FERPLUS_TERMS = "FER+ votes (Barsoum et al. 2016, Microsoft): MIT licence."
 SIZE = 48
 USAGES: dict[str, Split] = {"Training": "training", "PublicTest": "public_test", "PrivateTest": "private_test"}
 _COLUMNS = ("emotion", "pixels", "Usage")
-_BYTES_PER_ROW = 8700  # to guess the number of rows before they are read
 
 
 class Fer2013Csv:
@@ -45,7 +44,7 @@ class Fer2013Csv:
         self.terms = f"{TERMS} {FERPLUS_TERMS}" if votes else TERMS
         self.sha256 = {file.name: file_sha256(file) for file in (path, votes) if file is not None}
         self.picture_shape = (SIZE, SIZE, 1)
-        self.expected = max(1, path.stat().st_size // _BYTES_PER_ROW)
+        self.expected = max(1, _num_lines(path) - 1)
 
     def faces(self) -> Iterator[tuple[FaceRow, Picture]]:
         """Every row. Raises DatasetError that names file, line and value."""
@@ -63,6 +62,11 @@ class Fer2013Csv:
             raise DatasetError(
                 f"{self.votes}: expected a row for each of the {count} of {self.path.name}, found {len(votes)}"
             )
+
+
+def _num_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(2**20), b""))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from schemas.errors import DatasetError
 from schemas.expressions import FER2013_CLASSES, FOLDER_NAMES
 from tasks.expression.faces import FaceRow, Picture, Split, listing_sha256
-from tasks.expression.fer2013 import NAME, TERMS
+from tasks.expression.fer2013 import TERMS
 
 FOLDER_SPLITS: dict[str, Split] = {
     "train": "training",
@@ -23,6 +23,10 @@ FOLDER_SPLITS: dict[str, Split] = {
 }
 """Names of split folders, in lower case. FER2013's `test` holds PublicTest and PrivateTest together."""
 
+FOLDER_TERMS = (
+    f"Pictures in class folders, under the terms of whoever took or collected them. If they are FER2013's: {TERMS}"
+)
+
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -32,15 +36,15 @@ class ClassFolders:
     Rows are places in the sorted list of files.
 
     Raises:
-        DatasetError: there is no training folder, a class folder has an unknown name, or a picture cannot be read.
+        DatasetError: there is no picture, a class folder has an unknown name, or a picture cannot be read.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.name, self.terms = NAME, TERMS
+        self.name, self.terms = root.resolve().name, FOLDER_TERMS
         self.classes: tuple[str, ...] = FER2013_CLASSES
         self._files = list(_labelled_files(root))
-        if not any(split == "training" for _, split, _ in self._files):
+        if not self._files:
             raise DatasetError(f"{root}: expected pictures in train/<class>/, found none ({', '.join(SUFFIXES)})")
         self.sha256 = {f"{root.name}/": listing_sha256(root, [path for path, _, _ in self._files])}
         height, width = read_picture(self._files[0][0], "L").shape[:2]

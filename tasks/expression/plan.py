@@ -41,6 +41,10 @@ class ExpressionStore:
         """Of a training under way."""
         return self.models / f".training-{key}"
 
+    def scoring(self, scoring_id: str) -> Path:
+        """Of a finished model on a set of faces: `scoring.json` and `predictions-SPLIT.parquet`."""
+        return self.root / "expression" / "scores" / scoring_id
+
     def report(self, run_id: str) -> Path:
         return self.root / "reports" / f"expression-{run_id}.html"
 

@@ -18,32 +18,21 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A set of faces as one training sees it.
+class Judged:
+    """A set of faces as a network is judged by it.
 
     `classes` are the network's outputs in order; `labels` is `[face]`, positions in them, -1 for faces of no class
-    that is asked for; `targets` is `[face, class]` float32, rows sum to 1 (to 0 where the label is -1); `fit`,
-    `choice` and `scored` hold positions of faces.
+    that is asked for; `scored` holds positions of faces, by split; training is none of these.
     """
 
     faces: LabelledFaces
     duplicates: Duplicates
     classes: tuple[str, ...]
     labels: IntArray
-    targets: npt.NDArray[np.float32]
-    fit: IntArray
-    choice: IntArray
     scored: dict[str, IntArray]
-    dropped: int
-
-    @property
-    def class_weights(self) -> npt.NDArray[np.float32]:
-        """`[class]`: what makes every class of *fit* weigh the same; their mean over faces is 1."""
-        counts = np.bincount(self.labels[self.fit], minlength=len(self.classes))
-        return (len(self.fit) / (len(self.classes) * counts)).astype(np.float32)
 
     def card(self) -> DatasetCard:
-        """What a model's card says of the data."""
+        """What a card says of the data."""
         faces = self.faces
         present = [str(split) for split in dict.fromkeys(faces.splits.tolist())]
         return DatasetCard(
@@ -54,9 +43,43 @@ class Prepared:
             extra_copies=self.duplicates.extra_copies,
             groups_of_copies=self.duplicates.groups_of_copies,
             shared_with_training=self.duplicates.shared,
-            dropped_from_training=self.dropped,
-            fit=self._counts(self.fit),
-            choice=self._counts(self.choice) if self.choice.size else {},
+            dropped_from_training=0,
+            fit={},
+            choice={},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Judged):
+    """A set of faces as one training sees it.
+
+    `targets` is `[face, class]` float32, rows sum to 1 (to 0 where the label is -1); `fit` and `choice` hold positions
+    of faces; `dropped` faces of Training stand in a split that is scored.
+    """
+
+    targets: npt.NDArray[np.float32]
+    fit: IntArray
+    choice: IntArray
+    dropped: int
+
+    @property
+    def class_weights(self) -> npt.NDArray[np.float32]:
+        """`[class]`: what makes every class of *fit* weigh the same; their mean over faces is 1."""
+        counts = np.bincount(self.labels[self.fit], minlength=len(self.classes))
+        return (len(self.fit) / (len(self.classes) * counts)).astype(np.float32)
+
+    def card(self) -> DatasetCard:
+        """What a model's card says of the data."""
+        return (
+            super()
+            .card()
+            .model_copy(
+                update={
+                    "dropped_from_training": self.dropped,
+                    "fit": self._counts(self.fit),
+                    "choice": self._counts(self.choice) if self.choice.size else {},
+                }
+            )
         )
 
     def _counts(self, positions: IntArray) -> dict[str, int]:
@@ -78,8 +101,8 @@ def prepare(faces: LabelledFaces, settings: ExpressionTraining) -> Prepared:
             "name FER+'s fer2013new.csv"
         )
     voted = None if faces.votes is None else votes_by_class(faces.votes, classes, settings.merge)
-    labels = _labels(faces, classes, settings)
-    duplicates = find_duplicates(faces)
+    judged = judge(faces, classes, merge=settings.merge, by_votes=settings.truth == "votes")
+    labels, duplicates = judged.labels, judged.duplicates
     of_training = (faces.splits == "training") & (labels >= 0)
     kept = of_training & ~duplicates.is_shared if settings.drop_shared else of_training
     training = np.flatnonzero(kept)
@@ -94,7 +117,6 @@ def prepare(faces: LabelledFaces, settings: ExpressionTraining) -> Prepared:
             f"{faces.name}: expected faces of every class to fit on and some to choose on, found {len(fit)} and "
             f"{len(choice)}, none of {missing or 'the latter'}; take more data, or leave classes out"
         )
-    scored = {split: np.flatnonzero((faces.splits == split) & (labels >= 0)) for split in SCORED_SPLITS}
     return Prepared(
         faces=faces,
         duplicates=duplicates,
@@ -103,8 +125,28 @@ def prepare(faces: LabelledFaces, settings: ExpressionTraining) -> Prepared:
         targets=_targets(labels, len(classes), voted, settings.soft_labels),
         fit=fit,
         choice=choice,
-        scored={split: positions for split, positions in scored.items() if positions.size},
+        scored=judged.scored,
         dropped=int(of_training.sum() - kept.sum()),
+    )
+
+
+def judge(faces: LabelledFaces, classes: tuple[str, ...], *, merge: dict[str, str], by_votes: bool) -> Judged:
+    """Labels and splits by which a network with these classes is judged.
+
+    Args:
+        faces: with votes, if these are asked for.
+        classes: of the network, in the order of its outputs.
+        merge: classes that become another one.
+        by_votes: FER+'s majority is what counts as right; else the label.
+    """
+    labels = _majority(faces.votes, classes, merge) if by_votes else _labels(faces, classes, merge)
+    scored = {split: np.flatnonzero((faces.splits == split) & (labels >= 0)) for split in SCORED_SPLITS}
+    return Judged(
+        faces=faces,
+        duplicates=find_duplicates(faces),
+        classes=classes,
+        labels=labels,
+        scored={split: positions for split, positions in scored.items() if positions.size},
     )
 
 
@@ -149,18 +191,16 @@ def votes_by_class(
     return shares
 
 
-def _labels(faces: LabelledFaces, classes: tuple[str, ...], settings: ExpressionTraining) -> IntArray:
+def _labels(faces: LabelledFaces, classes: tuple[str, ...], merge: dict[str, str]) -> IntArray:
     """`[face]`: position in `classes`, -1 for a face of no such class."""
-    if settings.truth == "votes":
-        assert faces.votes is not None
-        return _majority(faces.votes, classes, settings.merge)
-    merged = [settings.merge.get(name, name) for name in faces.classes]
+    merged = [merge.get(name, name) for name in faces.classes]
     table = np.array([classes.index(name) if name in classes else -1 for name in merged], dtype=np.int64)
     return table[faces.labels]
 
 
-def _majority(votes: npt.NDArray[np.float32], classes: tuple[str, ...], merge: dict[str, str]) -> IntArray:
+def _majority(votes: npt.NDArray[np.float32] | None, classes: tuple[str, ...], merge: dict[str, str]) -> IntArray:
     """The class with the most votes of all ten kinds; -1 where two lead, or one that is not asked for."""
+    assert votes is not None
     names = tuple(dict.fromkeys(merge.get(name, name) for name in FERPLUS_COLUMNS.values()))
     shares = votes_by_class(votes, names, merge)
     leads = shares == shares.max(axis=1, keepdims=True)

@@ -11,18 +11,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import torch
 
+from models.blocks import FaceNetwork
 from models.classification import recalls, reliability
 from models.image_augmentation import resized
 from models.saliency import saliency
-from schemas.cards import ExpressionCard, ExpressionScore
+from schemas.cards import ExpressionCard, ExpressionScore, ScoringCard
 from tasks.expression import curves
-from tasks.expression.networks import load_expression
 from tasks.expression.pictures import face_uri, heat_uri
-from tasks.expression.plan import predictions_path
-from tasks.expression.prepare import Prepared
+from tasks.expression.prepare import Judged, Prepared
+from tasks.expression.scores import read_probabilities
 from tasks.report import drawing, templates, words
 from tasks.store.parts import code_version, write_text
 
@@ -60,23 +59,34 @@ class Figure:
     beside: str = ""
 
 
-def write_report(target: Path, cards: Sequence[ExpressionCard], prepared: Prepared, *, models: Path) -> None:
-    """Write the page of a run.
+def write_report(
+    target: Path,
+    cards: Sequence[ExpressionCard],
+    data: Judged,
+    shown: Shown,
+    *,
+    network: FaceNetwork,
+    scoring: ScoringCard | None = None,
+) -> None:
+    """Write the page of a training, or of the scoring of a finished model.
 
     Args:
         target: the HTML file.
-        cards: of its models, at least one.
-        prepared: the data they were trained and scored on.
-        models: folder of the models' folders.
+        cards: of the models, at least one.
+        data: what they were scored on.
+        shown: predictions that are drawn.
+        network: of the first card.
+        scoring: of a finished model on `data`, whose scores then take the place of the card's own.
     """
     environment = templates.environment(Path(__file__).parent)
-    page = environment.get_template("expression.html.j2").render(_content(cards, prepared, models))
+    page = environment.get_template("expression.html.j2").render(_content(cards, data, shown, network, scoring))
     write_text(target, page)
 
 
-def _content(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) -> dict[str, Any]:
+def _content(
+    cards: Sequence[ExpressionCard], data: Judged, shown: Shown, network: FaceNetwork, scoring: ScoringCard | None
+) -> dict[str, Any]:
     first = cards[0]
-    shown = _shown(cards, prepared, models)
     scores = [_mean_score(cards, score) for score in first.scores]
     headline = next(score for score in scores if score["split"] == shown.split)
     confusion = np.sum(
@@ -88,11 +98,12 @@ def _content(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) 
         ],
         axis=0,
     )
-    labels = prepared.labels[shown.positions]
+    labels = data.labels[shown.positions]
     pooled = shown.probabilities.reshape(-1, len(first.classes)).astype(np.float64)
     return {
-        "title": f"Expressions: {first.name}",
+        "title": f"Expressions: {first.name}" if scoring is None else f"Expressions: {first.name} on {data.faces.name}",
         "card": first,
+        "scoring": scoring,
         "cards": cards,
         "verdict": _verdict(first, headline, len(cards)),
         "scores": scores,
@@ -104,8 +115,8 @@ def _content(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) 
         "charts": curves.epoch_charts(cards),
         "reliability": curves.reliability_bars(*reliability(pooled, np.tile(labels, len(cards)))),
         "ece": headline["ece"],
-        "saliency": _saliency(models / first.model_id, prepared, shown),
-        "mistakes": _mistakes(prepared, shown),
+        "saliency": _saliency(network, first, data, shown),
+        "mistakes": _mistakes(data, shown),
         "limits": LIMITS,
         "box": (drawing.WIDTH, drawing.HEIGHT),
         "written_at": datetime.now(UTC),
@@ -146,8 +157,14 @@ def _mean_score(cards: Sequence[ExpressionCard], like: ExpressionScore) -> dict[
     }
 
 
-def _shown(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) -> Shown:
-    """The predictions that are drawn: on the first test split that every run is scored on, else on *choice*."""
+def predictions_shown(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) -> Shown:
+    """The predictions of a training that are drawn: on the first test split that every run is scored on, or *choice*.
+
+    Args:
+        cards: of the models, at least one.
+        prepared: what they were trained on.
+        models: folder of the models' folders.
+    """
     common = [
         score.split
         for score in cards[0].scores
@@ -155,25 +172,20 @@ def _shown(cards: Sequence[ExpressionCard], prepared: Prepared, models: Path) ->
     ]
     split = next((name for name in common if name != "choice"), "choice")
     positions = prepared.choice if split == "choice" else prepared.scored[split]
-    names = [f"probability_{name}" for name in cards[0].classes]
-    found = []
-    for card in cards:
-        table = pq.read_table(predictions_path(models / card.model_id, split), columns=names)
-        found.append(np.stack([table[name].to_numpy() for name in names], axis=1))
+    found = [read_probabilities(models / card.model_id, split, card.classes) for card in cards]
     return Shown(split, positions, np.stack(found))
 
 
-def _saliency(folder: Path, prepared: Prepared, shown: Shown) -> list[Figure]:
+def _saliency(network: FaceNetwork, card: ExpressionCard, data: Judged, shown: Shown) -> list[Figure]:
     """For each class the face that the first run is surest of and right about, and what that hangs on."""
-    network, card = load_expression(folder)
-    labels, values = prepared.labels[shown.positions], shown.probabilities[0]
+    labels, values = data.labels[shown.positions], shown.probabilities[0]
     figures = []
     for number, name in enumerate(card.classes):
         right = np.flatnonzero((labels == number) & (values.argmax(axis=1) == number))
         if not right.size:
             continue
         place = right[values[right, number].argmax()]
-        picture = np.array(prepared.faces.pictures[shown.positions[place]])
+        picture = np.array(data.faces.pictures[shown.positions[place]])
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
         images = resized(pixels, size=card.input_size, channels=card.channels)
         strength = saliency(network, images, torch.tensor([number]))[0].numpy()
@@ -182,9 +194,9 @@ def _saliency(folder: Path, prepared: Prepared, shown: Shown) -> list[Figure]:
     return figures
 
 
-def _mistakes(prepared: Prepared, shown: Shown) -> list[Figure]:
+def _mistakes(data: Judged, shown: Shown) -> list[Figure]:
     """The faces that the runs, averaged, are surest of and wrong about, surest first."""
-    labels, values = prepared.labels[shown.positions], shown.probabilities.mean(axis=0)
+    labels, values = data.labels[shown.positions], shown.probabilities.mean(axis=0)
     predicted = values.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     figures = []
@@ -193,9 +205,9 @@ def _mistakes(prepared: Prepared, shown: Shown) -> list[Figure]:
         sure = words.percent(float(values[place].max()), 0)
         figures.append(
             Figure(
-                face_uri(np.array(prepared.faces.pictures[position])),
-                f"{prepared.classes[predicted[place]]}, {sure} % sure",
-                f"labelled {prepared.classes[labels[place]]}; row {prepared.faces.rows[position]}",
+                face_uri(np.array(data.faces.pictures[position])),
+                f"{data.classes[predicted[place]]}, {sure} % sure",
+                f"labelled {data.classes[labels[place]]}; row {data.faces.rows[position]}",
             )
         )
     return figures

@@ -25,8 +25,8 @@ from tasks.expression.fit import Batch, FitData, best_epoch, fit
 from tasks.expression.networks import build_network, input_shape, load_expression
 from tasks.expression.plan import ExpressionStore, find_model, training_key
 from tasks.expression.prepare import IntArray, Prepared, prepare
-from tasks.expression.report import write_report
-from tasks.expression.scores import scores_of, write_predictions
+from tasks.expression.report import predictions_shown, write_report
+from tasks.expression.scores import score_split
 from tasks.expression.source import open_source
 from tasks.expression.teachers import load_teachers, taught
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
@@ -138,7 +138,8 @@ def train_expression(
             cards = [_with_test_scores(place, card) for card in cards]
         run_id = f"{settings.name}-{stage_key('expression-run', 1, {}, [card.stage_key for card in cards])[:8]}"
         report = store.report(run_id)
-        write_report(report, cards, prepared, models=store.models)
+        shown = predictions_shown(cards, prepared, store.models)
+        write_report(report, cards, prepared, shown, network=load_expression(store.model(cards[0].model_id))[0])
         return ExpressionRun(cards=tuple(cards), models=store.models, report=report)
 
 
@@ -249,11 +250,17 @@ def _scored(
     """The card with the scores of these splits added, written last; their predictions lie beside it."""
     scores = list(card.scores)
     for split, positions in splits.items():
-        found = probabilities(
-            network, place.pictures, positions, place.shape, place.device, views=place.settings.test_views
+        scores += score_split(
+            folder,
+            card,
+            network,
+            place.prepared,
+            place.pictures,
+            place.device,
+            split=split,
+            positions=positions,
+            views=place.settings.test_views,
         )
-        write_predictions(folder, card, place.prepared, split, positions, found)
-        scores += scores_of(place.prepared, split, positions, found)
     full = card.model_copy(update={"scores": tuple(scores)})
     write_text(folder / CARD_FILE, full.model_dump_json(indent=2) + "\n")
     return full

@@ -185,6 +185,7 @@ def test_the_other_stages_are_deployed_under_the_names_of_their_commands(night: 
         "faces",
         "train",
         "train-expression",
+        "score-expression",
         "sweep",
         "analyze",
         "features",

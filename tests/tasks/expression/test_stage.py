@@ -123,7 +123,7 @@ def test_the_test_split_is_left_alone_until_asked_for(
     assert again.cards[0].model_id == first.cards[0].model_id
     assert [score.split for score in again.cards[0].scores] == ["choice", "public_test", "public_test"]
     assert again.cards[0].scores[:1] == first.cards[0].scores
-    monkeypatch.setattr(stage, "load_expression", None)  # nor scored twice
+    monkeypatch.setattr(stage, "score_split", None)  # nor scored twice
     assert train_expression(tmp_path, fer.path, settings, score_test=True).cards == again.cards
 
 
