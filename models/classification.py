@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,6 +25,21 @@ def recalls(confusion: IntArray) -> FloatArray:
     totals = confusion.sum(axis=1)
     found: FloatArray = np.divide(np.diag(confusion), totals, out=np.full(len(totals), np.nan), where=totals > 0)
     return found
+
+
+def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy over `n` pictures, as if these were drawn one by one (Wilson 1927).
+
+    Pictures of one person are not: where a set has several of each, the interval is too narrow.
+
+    Args:
+        accuracy: 0 to 1.
+        n: at least 1.
+    """
+    z = NormalDist().inv_cdf(0.975)
+    middle = (accuracy + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(accuracy * (1 - accuracy) / n + z**2 / (4 * n**2))
+    return middle - half, middle + half
 
 
 def log_loss(probabilities: FloatArray, labels: IntArray) -> float:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from models.blocks import FaceNetwork
-from models.classification import recalls, reliability
+from models.classification import accuracy_interval, recalls, reliability
 from models.image_augmentation import resized
 from models.saliency import saliency
 from schemas.cards import ExpressionCard, ExpressionScore, ScoringCard
@@ -153,6 +153,7 @@ def _mean_score(cards: Sequence[ExpressionCard], like: ExpressionScore) -> dict[
         "accuracies": accuracies,
         "accuracy": statistics.mean(accuracies),
         "spread": statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0,
+        "interval": accuracy_interval(statistics.mean(accuracies), like.n),
         **means,
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from models.blocks import FaceNetwork
+from models.classification import accuracy_interval
 from schemas.cards import ExpressionCard, ScoringCard
 from schemas.errors import DatasetError, StoreError, few
 from schemas.expressions import ExpressionTraining
@@ -44,7 +45,9 @@ class ExpressionScoring:
         for score in card.scores:
             name = score.split.replace("_", " ")
             name += " without the faces that stand in training" if score.subset == "unseen" else ""
-            lines.append(f"{name}, {score.n} faces: accuracy {100 * score.accuracy:.2f} %")
+            low, high = accuracy_interval(score.accuracy, score.n)
+            interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
+            lines.append(f"{name}, {score.n} faces: accuracy {100 * score.accuracy:.2f} %, {interval}")
         if left_out := sum(card.left_out.values()):
             lines.append(f"{left_out} faces left out: the model names no class of theirs, or no majority does")
         if "training" not in card.dataset.pictures:

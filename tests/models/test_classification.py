@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import nn
 from torch.nn import functional as F
 
 from models.classification import (
     CALIBRATION_BINS,
+    accuracy_interval,
     calibration_error,
     confusion_matrix,
     log_loss,
@@ -77,3 +79,9 @@ def test_saliency_is_the_gradient() -> None:
                 change = (network(ahead) - network(behind))[picture, outputs[picture]]
             slopes.append(abs(float(change)) / 2e-6)
         assert float(found[picture, row, column]) == pytest.approx(max(slopes), rel=1e-5)
+
+
+@pytest.mark.parametrize(("right", "n"), [(2378, 3485), (0, 7), (7, 7), (1, 2)])
+def test_the_interval_is_wilsons(right: int, n: int) -> None:
+    expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    assert accuracy_interval(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
