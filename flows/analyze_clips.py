@@ -18,6 +18,7 @@ from tasks.analyze.task import analyze_clip_task
 from tasks.faces.plan import frames_key, is_complete
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.store.layout import Store
+from tasks.training.devices import resolve_device
 
 _logger = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ def analyze_clips(run: AnalyzeRun) -> list[ClipSummary]:
 
     Raises:
         UnusableInputError: a clip is no file, or something else lies where a result goes.
+        SettingsError: the device is unknown, or not there.
     """
     clips = list_clips(run.clips, run.out)
+    resolve_device(run.device)  # a wrong one is found before the work, as is what is not ours to replace
     for clip in clips:
         for result in clip.results:
-            stored_key(result)  # what is not ours to replace is found before the work, not after
+            stored_key(result)
     settings = faces_settings(run)
     with stages.on_store(work_store(run.out).root) as store:
         write_manifest(store, clips)

@@ -10,10 +10,11 @@ from rich.console import Console
 from flows.presets import settings_of
 from flows.terminal import failures_table
 from schemas.runs import AnalyzeRun, FacesRun
-from tasks.analyze.clips import list_clips, work_store
+from tasks.analyze.clips import check_folder, list_clips, work_store
 from tasks.analyze.plan import is_up_to_date
 from tasks.analyze.stage import ClipSummary, summary_of
 from tasks.expression.shipped import shipped_card
+from tasks.ingest.recordings import read_recordings
 from tasks.store.failures import read_failures
 
 
@@ -21,14 +22,16 @@ def analyze_and_show(run: AnalyzeRun, console: Console) -> dict[str, Any]:
     """Analyze clips and print what was found. Nothing to do means that Prefect is never imported.
 
     Raises:
-        UnusableInputError: a clip is no file, or something else lies where a result goes.
+        UnusableInputError: a clip is no file, something else lies where a result goes, or nothing can be written there.
     """
     clips, card, store = list_clips(run.clips, run.out), shipped_card(), work_store(run.out)
     settings = settings_of(FacesRun(store=store.root, workers=run.workers))
     if is_up_to_date(store, clips, settings.faces, card):
         console.print("nothing to do: the results are up to date")
-        summaries = [summary_of(clip, card) for clip in clips]
+        by_id = {recording.recording_id: recording for recording in read_recordings(store)}
+        summaries = [summary_of(clip, by_id[clip.recording_id], card) for clip in clips]
     else:
+        check_folder(run.out)
         from flows.analyze_clips import analyze_clips
 
         summaries = analyze_clips(run)
@@ -41,6 +44,7 @@ def analyze_and_show(run: AnalyzeRun, console: Console) -> dict[str, Any]:
     console.print(
         f"faces:  {store.root} (pictures of faces, for the next run to go on from; delete it when you need it no more)",
         soft_wrap=True,
+        markup=False,
     )
     return {
         "model_id": card.model_id,
@@ -51,6 +55,8 @@ def analyze_and_show(run: AnalyzeRun, console: Console) -> dict[str, Any]:
 
 
 def _show(summary: ClipSummary, console: Console) -> None:
-    console.print(str(summary), soft_wrap=True, highlight=False)
+    console.print(str(summary), soft_wrap=True, highlight=False, markup=False)
     for heading, path in (("table", summary.table), ("report", summary.report), ("video", summary.video)):
-        console.print(f"  {heading + ':':<8}{path}", soft_wrap=True, highlight=False)
+        console.print(f"  {heading + ':':<8}{path}", soft_wrap=True, highlight=False, markup=False)
+    if summary.note is not None:
+        console.print(f"  {'note:':<8}{summary.note}", soft_wrap=True, highlight=False, markup=False)

@@ -22,14 +22,15 @@ _CAPTION = (
 
 
 def list_networks(store: Path | None, console: Console) -> dict[str, Any]:
-    """Print the table. `store` adds what its models came to, in place of what ships of the same recipes.
+    """Print the table. `store` adds what its models came to, in a line of its own, in place of what ships of the same
+    recipes.
 
     Returns: the same for machines, with every figure.
 
     Raises:
         SettingsError, StoreError: the shipped results, the store or a card cannot be read.
     """
-    measured = _measured(store)
+    own, shipped = _measured(store)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption=_CAPTION, caption_justify="left")
     table.add_column("network", no_wrap=True)
     table.add_column("input", no_wrap=True)
@@ -39,29 +40,30 @@ def list_networks(store: Path | None, console: Console) -> dict[str, Any]:
     table.add_column("measured")
     networks = []
     for facts in entries():
-        own = [one for one in measured if one.network == facts.name]
+        ours, theirs = ([one for one in found if one.network == facts.name] for found in (own, shipped))
         table.add_row(
             facts.name,
             _input(facts),
             f"{facts.num_parameters:,}",
             facts.paper,
             _published(facts.published),
-            _best(own),
+            "\n".join([*_best(theirs), *(f"in the store: {line}" for line in _best(ours))]) or "-",
         )
-        networks.append({**dataclasses.asdict(facts), "measured": [one.model_dump() for one in own]})
+        networks.append({**dataclasses.asdict(facts), "measured": [one.model_dump() for one in (*ours, *theirs)]})
     console.print(table)
     return {"networks": networks}
 
 
-def _measured(store: Path | None) -> tuple[MeasuredResult, ...]:
+def _measured(store: Path | None) -> tuple[Sequence[MeasuredResult], Sequence[MeasuredResult]]:
+    """Of the store's models, and what ships of other recipes."""
     shipped = shipped_results()
     if store is None:
-        return shipped
+        return (), shipped
     from tasks.results.measured import measured_in
 
     own = measured_in(store)
     recipes = {(one.network, one.recipe) for one in own}
-    return (*own, *(one for one in shipped if (one.network, one.recipe) not in recipes))
+    return own, [one for one in shipped if (one.network, one.recipe) not in recipes]
 
 
 def _input(facts: NetworkEntry) -> str:
@@ -79,7 +81,7 @@ def _published(published: Sequence[Published]) -> str:
     return "-"
 
 
-def _best(measured: Sequence[MeasuredResult]) -> str:
+def _best(measured: Sequence[MeasuredResult]) -> list[str]:
     """For each data set the recipe that was best where recipes are chosen, at its figure on another split.
 
     Recipes without such a figure are not finished: they stand only where there is no other.
@@ -90,7 +92,7 @@ def _best(measured: Sequence[MeasuredResult]) -> str:
         finished = {one.recipe for one in same if not one.selected}
         chosen = max(same, key=lambda one: (one.recipe in finished, one.selected, one.value))
         lines.append(_figure(next((one for one in same if one.recipe == chosen.recipe and not one.selected), chosen)))
-    return "\n".join(lines) or "-"
+    return lines
 
 
 def _figure(shown: MeasuredResult) -> str:

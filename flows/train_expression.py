@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 
 from prefect import flow
+from pydantic import TypeAdapter
 
 from flows import stages
 from schemas.expressions import ExpressionTraining, load_expression_training
 from schemas.presets import preset_path
 from schemas.runs import ExpressionTrainRun
+from schemas.toml_files import validated
 from schemas.training import NamedNetwork
 from tasks.expression.stage import ExpressionRun
 from tasks.expression.task import train_expression_task
@@ -32,8 +34,13 @@ def train_expression(run: ExpressionTrainRun) -> ExpressionRun:
 
 
 def settings_of(run: ExpressionTrainRun) -> ExpressionTraining:
-    """The preset, with the run's own choices laid over it. Another network takes its place whole, options included."""
-    settings = load_expression_training(preset_path(run.config))
+    """The preset, with the run's own choices laid over it. Another network takes its place whole, options included.
+
+    Raises:
+        SettingsError: no such preset, or what it and the choices come to is out of range.
+    """
+    path = preset_path(run.config)
+    settings = load_expression_training(path)
     chosen: dict[str, object] = {}
     if run.network is not None and run.network != settings.network.name:
         chosen |= {"network": NamedNetwork(name=run.network), "name": f"{settings.name}-{run.network}"}
@@ -41,4 +48,4 @@ def settings_of(run: ExpressionTrainRun) -> ExpressionTraining:
         chosen["seeds"] = run.seeds
     if run.device is not None:
         chosen["device"] = run.device
-    return ExpressionTraining.model_validate({**settings.model_dump(), **chosen})
+    return validated(TypeAdapter(ExpressionTraining), {**settings.model_dump(), **chosen}, path)

@@ -46,14 +46,14 @@ def _affectnet(value: float, note: str = "") -> Published:
 
 def _shallow_deep(overall: float, classes: tuple[float, ...]) -> tuple[Published, ...]:
     """V's accuracies; its class percentages fit neither official split."""
-    note = "split not stated; fits neither official one"
+    split, note = "unstated split", "fits neither official one"
     per_class = tuple(
         Published(
-            data="FER2013", split="test", metric=f"accuracy of {emotion}", value=value, where="V, results", note=note
+            data="FER2013", split=split, metric=f"accuracy of {emotion}", value=value, where="V, results", note=note
         )
         for emotion, value in zip(_EMOTIONS, classes, strict=True)
     )
-    return (_accuracy(overall, "FER2013", "test", "V, results", note), *per_class)
+    return (_accuracy(overall, "FER2013", split, "V, results", note), *per_class)
 
 
 _KHORRAMI_CNN = (

@@ -70,8 +70,10 @@ def train_expression(
 
     def work() -> dict[str, Any]:
         from flows import results
+        from flows.train_expression import settings_of
         from flows.train_expression import train_expression as flow
         from schemas.runs import ExpressionTrainRun
+        from tasks.expression.networks import input_shape
 
         run = ExpressionTrainRun(
             data=data,
@@ -83,6 +85,7 @@ def train_expression(
             device=device,
             score_test=score_test,
         )
+        input_shape(settings_of(run).network)  # a mistyped name is told now, not when Prefect has started
         return results.expressions_of(flow(run))
 
     command(work, as_json)

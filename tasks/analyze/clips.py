@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,22 @@ def list_clips(paths: Sequence[Path], out: Path) -> list[Clip]:
     """The clips that the paths mean, each once.
 
     Raises:
-        UnusableInputError: a path is a folder or has no UTF-8 name, two clips have one name, a result would replace a
-            clip, or there is no such file.
+        UnusableInputError: a path is a folder, a pipe or a device, or has no UTF-8 name, two clips have one name, a
+            result would replace a clip, there is no such file, or a folder on the way to one may not be entered.
     """
+    try:
+        clips = _named_apart(paths, out)
+        _check_files(clips)
+        _check_results(clips)
+    except PermissionError as error:
+        raise UnusableInputError(
+            f"{error.filename}: expected a path that may be entered, found one that may not; fix the permissions of "
+            "the folders above it"
+        ) from error
+    return clips
+
+
+def _named_apart(paths: Sequence[Path], out: Path) -> list[Clip]:
     clips: dict[str, Clip] = {}
     for path in dict.fromkeys(path.absolute() for path in paths):
         clip = Clip(path, out.absolute())
@@ -87,11 +101,28 @@ def list_clips(paths: Sequence[Path], out: Path) -> list[Clip]:
                 f"{first.path}, {path}: two clips called {clip.name}, whose results would replace each other; "
                 "analyze them into different folders"
             )
-    missing = [str(clip.path) for clip in clips.values() if not clip.path.exists()]
+    return list(clips.values())
+
+
+def _check_files(clips: Sequence[Clip]) -> None:
+    missing = [str(clip.path) for clip in clips if not clip.path.exists()]
     if missing:
         raise UnusableInputError(f"{', '.join(missing)}: no such file; correct the path, or leave it out")
-    _check_results(list(clips.values()))
-    return list(clips.values())
+    odd = [str(clip.path) for clip in clips if not clip.path.is_file()]
+    if odd:
+        raise UnusableInputError(f"{', '.join(odd)}: expected a file, found a pipe or a device; save the video first")
+
+
+def check_folder(out: Path) -> None:
+    """Raise UnusableInputError where results cannot be written to `out`, or it cannot be made."""
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UnusableInputError(f"{nearest}: expected a folder for the results, found a file; name another with --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UnusableInputError(
+            f"{nearest}: expected a folder that can be written, found a read-only one; fix its permissions, or name "
+            "another with --out"
+        )
 
 
 def _check_results(clips: Sequence[Clip]) -> None:

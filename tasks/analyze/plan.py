@@ -17,7 +17,7 @@ from tasks.store.layout import Store
 from tasks.store.parts import read_provenance, stage_key
 
 STAGE = "analyze"
-STAGE_VERSION = 2
+STAGE_VERSION = 3
 
 VIEWS = 2
 """The face and its mirror image: their probabilities are averaged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tasks.analyze.content import (
     sampled_moments,
     strongest_moments,
 )
+from tasks.analyze.faceless import why_no_face
 from tasks.analyze.plan import KEY_MARK, SMOOTHING_SECONDS, VIEWS
 from tasks.expression.pictures import face_uri
 from tasks.ingest.recordings import Recording
@@ -98,6 +100,7 @@ def _content(
         "analysis": analysis,
         "card": card,
         "verdict": verdict(analysis),
+        "why_no_face": why_no_face(recording),
         "charts": draw_charts(analysis, duration),
         "box": (WIDTH, VALENCE_HEIGHT, ROW_HEIGHT),
         "order": sorted(analysis.shares, key=lambda name: -analysis.shares[name]),
@@ -117,6 +120,8 @@ def _content(
         "duration": duration,
         "scores": [score for score in card.scores if score.split != "choice"],
         "split_words": split_words,
+        "scored_views": int(card.settings.get("test_views", 1)),
+        "used_accuracy": partial(used_accuracy, card),
         "recalls": class_recalls(card),
         "limits": LIMITS,
         "work_folder": WORK_FOLDER,
@@ -140,6 +145,13 @@ def split_words(score: ExpressionScore) -> str:
     """What a score is of, for people."""
     name = {"public_test": "PublicTest", "private_test": "PrivateTest"}.get(score.split, score.split)
     return name if score.subset == "all" else f"{name}, without faces that also stand in Training"
+
+
+def used_accuracy(card: ExpressionCard, score: ExpressionScore) -> str:
+    """Accuracy as clips are analyzed, measured when the weights were rounded to ship; a dash where it was not."""
+    split = score.split if score.subset == "all" else f"{score.split} {score.subset}"
+    found = None if card.shipped is None else card.shipped.accuracy_after.get(split)
+    return words.DASH if found is None else f"{100 * found:.1f} %"
 
 
 def class_recalls(card: ExpressionCard) -> list[tuple[str, float, str]]:

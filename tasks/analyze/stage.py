@@ -12,9 +12,11 @@ from schemas.errors import RecordingError
 from schemas.settings import FacesSettings
 from tasks.analyze.clips import Clip
 from tasks.analyze.content import Analysis, read_analysis
+from tasks.analyze.faceless import why_no_face
 from tasks.analyze.plan import STAGE, analysis_key, stored_key
 from tasks.ingest.recordings import Recording
 from tasks.ingest.source import check_source
+from tasks.report.words import count
 from tasks.store.failures import clear_failure, record_failure
 from tasks.store.layout import Store
 from tasks.training.devices import cpu_threads, resolve_device
@@ -33,11 +35,13 @@ class ClipSummary:
     expressions: dict[str, float]
     """Share of the frames with a face that each expression is the most probable one in."""
     valence_mean: float | None
+    note: str | None
+    """What to do where no frame shows a face; None where one does."""
 
     def __str__(self) -> str:
         found = sorted(self.expressions.items(), key=lambda one: -one[1])
         told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found[:3] if share) or "no face"
-        return f"{self.clip}: a face in {100 * self.face_share:.1f} % of {self.num_frames} frames; {told}"
+        return f"{self.clip}: a face in {100 * self.face_share:.1f} % of {count(self.num_frames, 'frame')}; {told}"
 
 
 def analyze_clip(
@@ -65,7 +69,7 @@ def analyze_clip(
         record_failure(store, STAGE, recording.recording_id, error, recording.path)
         raise
     clear_failure(store, STAGE, recording.recording_id)
-    return summary_of(clip, card)
+    return summary_of(clip, recording, card)
 
 
 def _write_results(store: Store, recording: Recording, clip: Clip, card: ExpressionCard, key: str, device: str) -> None:
@@ -87,7 +91,7 @@ def _write_results(store: Store, recording: Recording, clip: Clip, card: Express
         write_video(store, recording, clip, read_analysis(clip.table, card.classes), card=card)
 
 
-def summary_of(clip: Clip, card: ExpressionCard) -> ClipSummary:
+def summary_of(clip: Clip, recording: Recording, card: ExpressionCard) -> ClipSummary:
     """What a clip's table says in a few figures. Raises StoreError if there is none."""
     found: Analysis = read_analysis(clip.table, card.classes)
     known = found.valence[found.valid]
@@ -100,4 +104,5 @@ def summary_of(clip: Clip, card: ExpressionCard) -> ClipSummary:
         face_share=found.num_faces / max(found.num_frames, 1),
         expressions=found.shares,
         valence_mean=float(np.mean(known)) if known.size else None,
+        note=None if found.num_faces else str(why_no_face(recording)),
     )

@@ -84,9 +84,9 @@ def records(path: Path, columns: Sequence[str]) -> Iterator[Iterator[tuple[int, 
             header = [name.strip() for name in next(reader, [])]
             missing = [name for name in columns if name not in header]
             if missing:
-                raise DatasetError(
-                    f"{path}, line 1: expected the columns {', '.join(columns)}, found {', '.join(header) or 'nothing'}"
-                )
+                found = ", ".join(header) or "nothing"
+                shown = found if found.isprintable() else "what is no text; is it packed?"
+                raise DatasetError(f"{path}, line 1: expected the columns {', '.join(columns)}, found {shown}")
             places = [header.index(name) for name in columns]
             yield _cells(path, reader, places)
     except (OSError, UnicodeDecodeError, csv.Error) as error:

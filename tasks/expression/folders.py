@@ -33,7 +33,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 class ClassFolders:
     """A folder of split folders of class folders of pictures, all of one size, gray.
 
-    Rows are places in the sorted list of files.
+    Rows are places in the sorted list of files. Hidden ones (`._1.png`, `.ipynb_checkpoints`) are left out.
 
     Raises:
         DatasetError: there is no picture, a class folder has an unknown name, or a picture cannot be read.
@@ -70,6 +70,8 @@ def read_picture(path: Path, mode: str) -> Picture:
 
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # Pillow would cut them off at 255
+                raise DatasetError(f"{path}: expected 8 bits for each colour, found mode {image.mode}; convert it")
             pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path}: expected a picture ({error})") from error
@@ -81,13 +83,17 @@ def _labelled_files(root: Path) -> Iterator[tuple[Path, Split, str]]:
         split = FOLDER_SPLITS.get(split_folder.name.lower())
         if split is None:
             continue
-        for folder in sorted(path for path in split_folder.iterdir() if path.is_dir()):
+        for folder in sorted(path for path in _shown(split_folder) if path.is_dir()):
             label = FOLDER_NAMES.get(folder.name.lower())
             if label not in FER2013_CLASSES:
                 raise DatasetError(
                     f"{folder}: expected a folder named after a class ({', '.join(FER2013_CLASSES)}), "
                     f"found {folder.name!r}"
                 )
-            for path in sorted(folder.iterdir()):
+            for path in sorted(_shown(folder)):
                 if path.suffix.lower() in SUFFIXES:
                     yield path, split, label
+
+
+def _shown(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith("."))

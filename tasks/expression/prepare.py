@@ -98,7 +98,7 @@ def prepare(faces: LabelledFaces, settings: ExpressionTraining) -> Prepared:
     if faces.votes is None and (settings.truth == "votes" or settings.soft_labels):
         raise SettingsError(
             f"truth = {settings.truth!r}, soft_labels = {settings.soft_labels}: {faces.name} was read without votes; "
-            "name FER+'s fer2013new.csv"
+            "name FER+'s fer2013new.csv with --votes"
         )
     voted = None if faces.votes is None else votes_by_class(faces.votes, classes, settings.merge)
     judged = judge(faces, classes, merge=settings.merge, by_votes=settings.truth == "votes")

@@ -111,18 +111,14 @@ def train_expression(
 
     Raises:
         DatasetError: the data is malformed.
-        SettingsError: a network, a class or an option is unknown.
+        SettingsError: a network, a class or an option is unknown, or one would change nothing.
         TrainingError: the loss diverges.
     """
     store = ExpressionStore(root)
     shape, device = input_shape(settings.network), resolve_device(settings.device)
     faces = load_faces(open_source(data, votes=votes, picture_size=shape.size), store.faces)
     prepared = prepare(faces, settings)
-    if not prepared.choice.size and not (score_test and prepared.scored):
-        raise SettingsError(
-            f"{settings.name}: choice_share = 0 holds nothing out, so only a test split can judge the model: ask for "
-            f"its score (--score-test; the data has {', '.join(prepared.scored) or 'none'}), or hold some faces out"
-        )
+    _check_asked(settings, prepared, data, votes=votes, score_test=score_test)
     _logger.info("%s: %s", faces.name, prepared.duplicates)
     with cpu_threads(settings.num_threads):
         place = Workplace(
@@ -141,6 +137,27 @@ def train_expression(
         shown = predictions_shown(cards, prepared, store.models)
         write_report(report, cards, prepared, shown, network=load_expression(store.model(cards[0].model_id))[0])
         return ExpressionRun(cards=tuple(cards), models=store.models, report=report)
+
+
+def _check_asked(
+    settings: ExpressionTraining, prepared: Prepared, data: Path, *, votes: Path | None, score_test: bool
+) -> None:
+    """Raise SettingsError where an option would change nothing, or nothing could judge the model."""
+    if votes is not None and settings.truth == "label" and not settings.soft_labels:
+        raise SettingsError(
+            f'{settings.name}: expected no votes with truth = "label" and soft_labels = 0, found {votes}; leave '
+            '--votes out, or set truth = "votes" or soft_labels'
+        )
+    if score_test and not prepared.scored:
+        raise SettingsError(
+            f"{settings.name}: expected a split to score besides training, found none in {data}; leave --score-test "
+            "out, or name data that has one"
+        )
+    if not prepared.choice.size and not score_test:
+        raise SettingsError(
+            f"{settings.name}: choice_share = 0 holds nothing out, so only a test split can judge the model: ask for "
+            f"its score (--score-test; the data has {', '.join(prepared.scored) or 'none'}), or hold some faces out"
+        )
 
 
 def _run(place: Workplace, seed: int) -> ExpressionCard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.console import Console
 from flows import list_networks as listing
 from models import registry
 from schemas.results import MeasuredResult, shipped_results
+from tasks.results import measured as measured_module
 
 
 def measured(recipe: str, split: str, value: float, *, selected: bool, data: str = "FER2013") -> MeasuredResult:
@@ -57,3 +59,18 @@ def test_the_table_fits_and_names_every_network(width: int, monkeypatch: pytest.
     assert list(networks) == list(registry.names())
     assert [one["value"] for one in networks["deep"]["measured"]] == [60.0, 66.0, 61.0, 65.0, 50.0, 70.0]
     assert networks["deep"]["published"][0]["value"] == 65.55
+
+
+def test_a_store_s_own_models_are_told_beside_what_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    ships = (measured("a", "PublicTest", 66.0, selected=False), measured("b", "PublicTest", 65.0, selected=False))
+    own = (measured("b", "choice", 41.0, selected=True), measured("b", "PublicTest", 40.0, selected=False))
+    monkeypatch.setattr(listing, "shipped_results", lambda: ships)
+    monkeypatch.setattr(measured_module, "measured_in", lambda root: own)
+    out = StringIO()
+    found = listing.list_networks(Path("store"), Console(file=out, width=200))
+    text = out.getvalue()
+    assert "66.00 % FER2013, PublicTest" in text
+    assert "in the store: 40.00 % FER2013, PublicTest" in text
+    assert text.count("in the store") == 1
+    (deep,) = [one for one in found["networks"] if one["name"] == "deep"]
+    assert [one["value"] for one in deep["measured"]] == [41.0, 40.0, 66.0], "what ships of the same recipe gives way"

@@ -29,7 +29,7 @@ def test_choices_are_laid_over_it() -> None:
 
 
 def test_choices_are_checked() -> None:
-    with pytest.raises(ValueError, match="seeds: expected each once"):
+    with pytest.raises(SettingsError, match=r"touchy-final\.toml: .*\n.*seeds: expected each once"):
         settings_of(RUN.model_copy(update={"seeds": (1, 1)}))
     with pytest.raises(SettingsError, match="no such settings file"):
         settings_of(RUN.model_copy(update={"config": "expression/none"}))

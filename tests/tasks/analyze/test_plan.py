@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,16 @@ from schemas.cards import ExpressionCard
 from schemas.errors import StoreError, UnusableInputError
 from schemas.ids import is_recording_id
 from schemas.settings import IngestSettings
-from tasks.analyze.clips import Clip, corpus_folder, has_manifest, list_clips, manifest_of, work_store, write_manifest
+from tasks.analyze.clips import (
+    Clip,
+    check_folder,
+    corpus_folder,
+    has_manifest,
+    list_clips,
+    manifest_of,
+    work_store,
+    write_manifest,
+)
 from tasks.analyze.plan import analysis_key, is_up_to_date, stored_key
 from tasks.expression import shipped
 from tasks.ingest.discover import list_corpus
@@ -56,6 +67,36 @@ def test_clips_that_cannot_be_analyzed_together(tmp_path: Path) -> None:
         list_clips([tmp_path / "other"], tmp_path / "out")
     with pytest.raises(UnusableInputError, match=r"gone\.mp4: no such file"):
         list_clips([tmp_path / "a.mp4", tmp_path / "gone.mp4"], tmp_path / "out")
+
+
+def test_a_pipe_is_no_clip(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(UnusableInputError, match=r"a\.mp4: expected a file, found a pipe or a device"):
+        list_clips([tmp_path / "a.mp4"], tmp_path / "out")
+
+
+def test_a_folder_that_may_not_be_entered_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked, real = tmp_path / "locked" / "a.mp4", Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)  # whoever runs this may be allowed everything
+    with pytest.raises(UnusableInputError, match=r"locked/a\.mp4: .* fix the permissions of the folders above it"):
+        list_clips([locked], tmp_path / "out")
+
+
+def test_results_need_a_folder_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    check_folder(tmp_path / "not" / "there" / "yet")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "it only looks"
+    with pytest.raises(UnusableInputError, match=r"/file: expected a folder for the results, found a file"):
+        check_folder(tmp_path / "file" / "results")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode & os.W_OK == 0)
+    with pytest.raises(UnusableInputError, match=rf"{tmp_path}: .* found a read-only one; .* --out"):
+        check_folder(tmp_path / "results")
 
 
 def test_a_clip_is_never_replaced_by_its_own_video(tmp_path: Path) -> None:

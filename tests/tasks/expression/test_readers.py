@@ -96,6 +96,7 @@ def test_votes_of_other_rows_are_refused(fer: Fer, tmp_path: Path) -> None:
         ("emotion,pixels,Usage\n0,x {less},Training\n", r"line 2: expected whole numbers 0 to 255.* found 'x'"),
         ("emotion,pixels,Usage\n0\n", r"line 2: expected at least 3 cells, found 1"),
         ("emotion,pixels,Usage\n", r"expected faces, found none"),
+        ("PK\x03\x04\0\0\n", r"line 1: expected the columns .* found what is no text; is it packed\?$"),
     ],
 )
 def test_a_damaged_table_is_named(tmp_path: Path, text: str, told: str) -> None:
@@ -131,6 +132,22 @@ def test_class_folders(tmp_path: Path) -> None:
             if (split, name) != ("test", "sad"):  # which was written with losses
                 wanted = written["train" if split == "training" else "test", name, 0]
                 assert np.array_equal(faces.pictures[at[0], ..., 0], wanted)
+
+
+def test_what_other_programs_leave_in_class_folders_is_no_face(tmp_path: Path) -> None:
+    for name in FER2013_CLASSES:
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.fromarray(face(0, 0)).save(tmp_path / "train" / name / "1.png")
+    (tmp_path / "train" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "train" / "happy" / "._1.png").write_bytes(b"\0\5\x16\7")
+    assert len(load_faces(open_source(tmp_path), tmp_path / "cache").labels) == 7
+
+
+def test_pictures_of_sixteen_bits_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "train" / "happy").mkdir(parents=True)
+    Image.fromarray(face(3, 0).astype(np.uint16) * 256).save(tmp_path / "train" / "happy" / "1.png")
+    with pytest.raises(DatasetError, match=r"1\.png: expected 8 bits for each colour, found mode I"):
+        open_source(tmp_path)
 
 
 def test_damaged_class_folders_are_named(tmp_path: Path) -> None:

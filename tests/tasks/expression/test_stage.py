@@ -21,14 +21,14 @@ from safetensors.torch import load_file
 
 from schemas.cards import ExpressionCard
 from schemas.errors import SettingsError, StoreError, TrainingError
-from schemas.expressions import ExpressionTraining
+from schemas.expressions import FERPLUS_COLUMNS, ExpressionTraining
 from tasks.expression import fit as fitting
 from tasks.expression import stage
 from tasks.expression.networks import load_expression
 from tasks.expression.plan import predictions_path
 from tasks.expression.stage import ExpressionRun, train_expression
 
-from .conftest import NUM_SHARED, TINY, Fer
+from .conftest import NUM_SHARED, TINY, Fer, write_csv
 
 REPOSITORY = Path(__file__).parents[3]
 RICH = TINY.model_copy(
@@ -221,6 +221,22 @@ def test_errors_are_named(fer: Fer, tmp_path: Path) -> None:
         train_expression(tmp_path, fer.path, unknown)
     with pytest.raises(StoreError, match="no such model"):
         load_expression(tmp_path / "nothing")
+
+
+def test_what_would_change_nothing_is_refused(fer: Fer, tmp_path: Path) -> None:
+    number = fer.usages.index("PublicTest")
+    alone = write_csv(tmp_path / "alone.csv", fer.pictures[:number], fer.labels[:number], fer.usages[:number])
+    with pytest.raises(SettingsError, match=r"found none in .*alone\.csv; leave --score-test out"):
+        train_expression(tmp_path, alone, TINY, score_test=True)
+    votes = tmp_path / "fer2013new.csv"
+    counts = ",".join(["1"] * 10)
+    rows = [f"{usage},fer{row:07d}.png,{counts}" for row, usage in enumerate(fer.usages)]
+    votes.write_text("\n".join([",".join(["Usage", "Image name", *FERPLUS_COLUMNS]), *rows]), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"expected no votes .* found .*fer2013new\.csv; leave --votes out"):
+        train_expression(tmp_path, fer.path, TINY, votes=votes)
+    with pytest.raises(SettingsError, match=r"name FER\+'s fer2013new\.csv with --votes"):
+        train_expression(tmp_path, fer.path, TINY.model_copy(update={"truth": "votes"}))
+    assert not (tmp_path / "expression" / "models").exists()
 
 
 def test_damaged_weights_are_refused(trained: ExpressionRun, tmp_path: Path) -> None:
