@@ -29,7 +29,7 @@ def analyze_and_show(run: AnalyzeRun, console: Console) -> dict[str, Any]:
     if is_up_to_date(store, clips, settings.faces, card):
         console.print("nothing to do: the results are up to date")
         by_id = {recording.recording_id: recording for recording in read_recordings(store)}
-        summaries = [summary_of(clip, by_id[clip.recording_id], card) for clip in clips]
+        summaries = [summary_of(store, clip, by_id[clip.recording_id], card) for clip in clips]
     else:
         check_folder(run.out)
         from flows.analyze_clips import analyze_clips
@@ -58,5 +58,5 @@ def _show(summary: ClipSummary, console: Console) -> None:
     console.print(str(summary), soft_wrap=True, highlight=False, markup=False)
     for heading, path in (("table", summary.table), ("report", summary.report), ("video", summary.video)):
         console.print(f"  {heading + ':':<8}{path}", soft_wrap=True, highlight=False, markup=False)
-    if summary.note is not None:
-        console.print(f"  {'note:':<8}{summary.note}", soft_wrap=True, highlight=False, markup=False)
+    for note in summary.notes:
+        console.print(f"  {'note:':<8}{note}", soft_wrap=True, highlight=False, markup=False)

@@ -18,6 +18,7 @@ from schemas.presets import conf_dir
 from schemas.runs import EvaluateRun, PipelineRun
 from schemas.tables import frames_schema
 from tasks.evaluation.leaks import MARK
+from tasks.ingest.checks import cross_checks
 from tasks.ingest.recordings import read_corpus_note, read_recordings
 from tasks.report.plan import report_paths
 from tasks.store.cards import read_cards
@@ -37,14 +38,18 @@ def run_and_show(run: PipelineRun, console: Console) -> dict[str, Any]:
     plan = plan_pipeline(run)
     if plan.problems:
         console.print(problems_table(plan.problems))
-    if plan.scoring is not None:
+    store, scoring = Store(run.store), plan.scoring
+    if scoring is not None:
         console.print("nothing to do: the store is up to date")
-        return show(Store(run.store), plan.scoring, console)
-    console.print(f"to do, from here on: {plan.first_stale}")
-    from flows.run_pipeline import run_pipeline
+    else:
+        console.print(f"to do, from here on: {plan.first_stale}")
+        from flows.run_pipeline import run_pipeline
 
-    run_pipeline(run)
-    return show(Store(run.store), scoring_after(run), console)
+        run_pipeline(run)
+        scoring = scoring_after(run)
+    if across := cross_checks(store, read_recordings(store)):
+        console.print(problems_table(across))
+    return show(store, scoring, console)
 
 
 def show_evaluation(run: EvaluateRun, console: Console) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from tasks.analyze.content import (
 from tasks.analyze.faceless import why_no_face
 from tasks.analyze.plan import KEY_MARK, SMOOTHING_SECONDS, VIEWS
 from tasks.expression.pictures import face_uri
+from tasks.ingest.checks import broken_off
 from tasks.ingest.recordings import Recording
 from tasks.report import templates, words
 from tasks.report.drawing import WIDTH
@@ -101,6 +102,7 @@ def _content(
         "card": card,
         "verdict": verdict(analysis),
         "why_no_face": why_no_face(recording),
+        "broken_off": broken_off(store, recording),
         "charts": draw_charts(analysis, duration),
         "box": (WIDTH, VALENCE_HEIGHT, ROW_HEIGHT),
         "order": sorted(analysis.shares, key=lambda name: -analysis.shares[name]),

@@ -14,6 +14,7 @@ from tasks.analyze.clips import Clip
 from tasks.analyze.content import Analysis, read_analysis
 from tasks.analyze.faceless import why_no_face
 from tasks.analyze.plan import STAGE, analysis_key, stored_key
+from tasks.ingest.checks import broken_off
 from tasks.ingest.recordings import Recording
 from tasks.ingest.source import check_source
 from tasks.report.words import count
@@ -35,8 +36,8 @@ class ClipSummary:
     expressions: dict[str, float]
     """Share of the frames with a face that each expression is the most probable one in."""
     valence_mean: float | None
-    note: str | None
-    """What to do where no frame shows a face; None where one does."""
+    notes: tuple[str, ...]
+    """Whether the clip seems cut off; what to do where no frame shows a face."""
 
     def __str__(self) -> str:
         found = sorted(self.expressions.items(), key=lambda one: -one[1])
@@ -69,7 +70,7 @@ def analyze_clip(
         record_failure(store, STAGE, recording.recording_id, error, recording.path)
         raise
     clear_failure(store, STAGE, recording.recording_id)
-    return summary_of(clip, recording, card)
+    return summary_of(store, clip, recording, card)
 
 
 def _write_results(store: Store, recording: Recording, clip: Clip, card: ExpressionCard, key: str, device: str) -> None:
@@ -91,7 +92,7 @@ def _write_results(store: Store, recording: Recording, clip: Clip, card: Express
         write_video(store, recording, clip, read_analysis(clip.table, card.classes), card=card)
 
 
-def summary_of(clip: Clip, recording: Recording, card: ExpressionCard) -> ClipSummary:
+def summary_of(store: Store, clip: Clip, recording: Recording, card: ExpressionCard) -> ClipSummary:
     """What a clip's table says in a few figures. Raises StoreError if there is none."""
     found: Analysis = read_analysis(clip.table, card.classes)
     known = found.valence[found.valid]
@@ -104,5 +105,5 @@ def summary_of(clip: Clip, recording: Recording, card: ExpressionCard) -> ClipSu
         face_share=found.num_faces / max(found.num_frames, 1),
         expressions=found.shares,
         valence_mean=float(np.mean(known)) if known.size else None,
-        note=None if found.num_faces else str(why_no_face(recording)),
+        notes=(*map(str, broken_off(store, recording)), *([] if found.num_faces else [str(why_no_face(recording))])),
     )

@@ -18,17 +18,21 @@ from tasks.store.parts import read_provenance
 
 AUDIO_TOLERANCE_SECONDS = 0.04
 _RATINGS_TOLERANCE_SECONDS = 1.0
+_CUT_TOLERANCE_SECONDS = 1.0
+DECLARED = "declared_seconds"
+"""Where the index of a video keeps how long its container says that it is."""
 _ROUNDING = 1e-6
 
 
 def cross_checks(store: Store, recordings: Sequence[Recording]) -> list[Problem]:
     """Warnings about recordings that are ingested.
 
-    Audio that starts, or lasts, over 40 ms off the video; ratings that begin over 1 s before the video or go on over
-    1 s after its end; ratings that were resampled; files of ratings without the main dimension; raters that most
-    recordings have and one lacks; a gold standard without raters; one file under two subjects or in two partitions.
+    A video that ends over 1 s before its header says; audio that starts, or lasts, over 40 ms off the video; ratings
+    that begin over 1 s before the video or go on over 1 s after its end; ratings that were resampled; files of ratings
+    without the main dimension; raters that most recordings have and one lacks; a gold standard without raters; one file
+    under two subjects or in two partitions.
     """
-    problems = [found for recording in recordings for found in _audio(recording)]
+    problems = [found for recording in recordings for found in (*broken_off(store, recording), *_audio(recording))]
     ratings = {
         recording.recording_id: read_provenance(store.ratings(recording.recording_id)) for recording in recordings
     }
@@ -61,6 +65,20 @@ def _gold_alone(
     expected = "raters beside the corpus's gold standard, to train on and to compare"
     found = f'none in {few(names)}: scored by a protocol with gold = ["corpus"], otherwise only predicted'
     return [problem("warning", names[0] if len(names) == 1 else None, path, expected, found)]
+
+
+def broken_off(store: Store, recording: Recording) -> list[Problem]:
+    """A warning where a video ends over 1 s before its header says.
+
+    A copy that broke off plays well up to its end in Matroska, FLV and often AVI; only the header knows of the rest.
+    MPEG's streams have none.
+    """
+    declared = (read_provenance(store.index(recording.recording_id)) or {}).get(DECLARED)
+    if declared is None or float(declared) <= recording.duration_seconds + _CUT_TOLERANCE_SECONDS:
+        return []
+    expected = f"a video of {float(declared):.3f} s, as its header says"
+    found = f"{recording.duration_seconds:.3f} s: cut off (then get the whole file), or only its sound goes on"
+    return [problem("warning", recording.recording_id, Path(recording.path), expected, found)]
 
 
 def _audio(recording: Recording) -> list[Problem]:

@@ -49,6 +49,7 @@ class VideoProbe:
     what turns its limited-range pixels into RGB; None for full range, RGB and rarer matrices. The container's
     start is the zero of every time here. `pts`, `time_seconds` and `is_keyframe` are arrays of shape [frame] in display
     order, int64 (units of the stream's time base), float64 and bool; `end_seconds` is where the last frame ends.
+    `declared_seconds` is how long the container says that it is; None where it says nothing, or has no times.
     """
 
     width: int
@@ -65,6 +66,7 @@ class VideoProbe:
     time_seconds: npt.NDArray[np.float64]
     is_keyframe: npt.NDArray[np.bool_]
     end_seconds: float
+    declared_seconds: float | None
 
     @property
     def num_frames(self) -> int:
@@ -105,6 +107,7 @@ class _Stream:
     rate: Fraction | None
     time_base: Fraction
     start_seconds: float
+    declared_seconds: float | None
     head: list[int | None]
 
 
@@ -165,6 +168,7 @@ def probe_video(
         time_seconds=times,
         is_keyframe=frames.is_keyframe,
         end_seconds=end,
+        declared_seconds=None if declared else stream.declared_seconds,
     )
 
 
@@ -208,6 +212,7 @@ def _open_stream(path: Path, limits: Limits) -> _Stream:
             rate=Fraction(rate) if rate else None,
             time_base=stream.time_base,
             start_seconds=(container.start_time or 0) / _MICROSECONDS,
+            declared_seconds=None if container.duration is None else container.duration / _MICROSECONDS,
             head=[first.pts, *(picture.pts for picture in pictures)],
         )
 

@@ -19,7 +19,7 @@ from tasks.ingest.audio import (
     restamp_audio,
     write_audio,
 )
-from tasks.ingest.checks import cross_checks
+from tasks.ingest.checks import DECLARED, cross_checks
 from tasks.ingest.corpus import problem
 from tasks.ingest.media import DECODER_VERSION, hash_file
 from tasks.ingest.plan import IngestPlan, RecordingPlan, Source, plan_ingest
@@ -80,7 +80,10 @@ def ingest_corpus(corpus: Path, store: Store, settings: IngestSettings) -> Inges
     for told in problems:
         _logger.warning("%s: %s", told.severity, told)
     rows = _ingest_recordings(plan, probes, store, settings, problems, failures)
-    problems += cross_checks(store, rows)
+    across = cross_checks(store, rows)
+    for told in across:
+        _logger.warning("%s: %s", told.severity, told)
+    problems += across
     _write_recordings(rows, plan, store, settings)
     for recording_id, error in failures.items():
         record_failure(store, STAGE, recording_id, error, _path_of(plan, recording_id))
@@ -214,6 +217,8 @@ def _video(plan: RecordingPlan, probe: VideoProbe | None, store: Store) -> Recor
         audio_duration_seconds=None,
     )
     provenance = _provenance(STAGE, recording_key(row), replace(source, sha256=row.sha256))
+    if probe.declared_seconds is not None:
+        provenance = replace(provenance, extra={**(provenance.extra or {}), DECLARED: str(probe.declared_seconds)})
     write_part(store.index(row.recording_id), probe.index_table(row.recording_id), provenance)
     return row
 

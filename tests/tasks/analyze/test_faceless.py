@@ -69,7 +69,7 @@ def test_a_picture_that_nothing_turns_can_be_turned(make_clip: MakeClip, tmp_pat
 
 def test_page_and_summary_say_it(make_clip: MakeClip) -> None:
     made = make_clip((False,) * 12)
-    note, page = made.analyze().note, made.clip.report.read_text(encoding="utf-8")
+    (note,), page = made.analyze().notes, made.clip.report.read_text(encoding="utf-8")
     advice = why_no_face(made.recording)
     assert note == f"{advice.text}: {advice.command}"
     assert advice.text in html.unescape(page)
@@ -79,5 +79,5 @@ def test_page_and_summary_say_it(make_clip: MakeClip) -> None:
 
 def test_where_there_is_a_face_nothing_is_said(make_clip: MakeClip) -> None:
     made = make_clip()
-    assert made.analyze().note is None
+    assert made.analyze().notes == ()
     assert "-display_rotation" not in made.clip.report.read_text(encoding="utf-8")
