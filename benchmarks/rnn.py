@@ -7,10 +7,11 @@ features and six raters; windows of 100 frames, batches of 128. Ratios are of on
 
 - Training: `tasks.training.fit.fit` on windows against forward, backward, clipping and step alone, on batches that were
   gathered before.
-- Memory: the peak of a process that trains one epoch from a store, beyond that of a bare one: the same imports and
-  network, as many bare steps on one batch of noise. With the batch that both hold, expected to be the features and at
-  most two batches. Beside it the same of recordings of 300 frames and as many steps: what reading from a store costs
-  whatever its size (libraries' code, their threads, the heap).
+- Memory: the peak of a process that trains two epochs from a store, beyond that of a bare one: the same imports and
+  network, as many bare steps on one batch of noise, and after each epoch what the network predicts from it. With the
+  batch that both hold, expected to be the features and at most two batches. Beside it the same of recordings of 300
+  frames and as many steps: what reading from a store costs whatever its size (libraries' code, their threads, the
+  heap). Peaks vary with where the heap has its holes: each is the median of five processes.
 - Inference: `predict_sequence` against one window at a time through `forward`, and the largest difference. How much is
   spared depends on how soon a network forgets: these have random weights; the last row's LSTM was trained first, from
   its own start, on what a slow sum of the features gives.
@@ -25,6 +26,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -54,6 +56,7 @@ from tasks.training.networks import build_rnn
 from tasks.training.stage import train_model
 
 FRAMES, SHORT, WIDTH, RATERS, RECORDINGS = 7500, 300, 300, 6, 9
+EPOCHS, SHORT_EPOCHS, PROCESSES = 2, 5, 5
 MODEL = "synthetic-cnn-00000000"
 LEAST_TRAINING, MOST_BATCHES, LEAST_INFERENCE, MOST_DIFFERENCE = 0.95, 2.0, 10.0, 1e-5
 NETWORKS = {
@@ -186,6 +189,7 @@ def write_store(root: Path, frames: int) -> list[Recording]:
         fields |= {
             "recording_id": name,
             "subject_id": name,
+            "sha256": name,
             "num_frames": frames,
             "partition": "train" if number < RECORDINGS else "dev",
         }
@@ -223,23 +227,26 @@ def child(root: Path) -> None:
     """A whole training; prints the peak of this process, MB (10^6 bytes)."""
     torch.set_num_threads(1)
     recordings = [Recording(**fields) for fields in json.loads((root / "recordings.json").read_text("utf-8"))]
-    settings = settings_of(RnnNetworkSettings())
-    if recordings[0].num_frames == SHORT:  # as many steps as one epoch of the long ones, and a few more
-        settings = settings.model_copy(update={"window_stride": 1, "max_epochs": 3})
+    update = {"max_epochs": EPOCHS}
+    if recordings[0].num_frames == SHORT:  # as many steps as the long ones, and a few more
+        update = {"max_epochs": SHORT_EPOCHS, "window_stride": 1}
+    settings = settings_of(RnnNetworkSettings()).model_copy(update=update)
     train_model(Store(root), recordings, settings, features_model_id=MODEL)
     print(peak_megabytes())
 
 
 def bare_child(steps: int) -> None:
-    """Bare steps on one batch; prints the peak of this process, MB."""
+    """As many bare steps in each epoch on one batch, and predictions from it; prints the peak of this process, MB."""
     torch.set_num_threads(1)
     settings = settings_of(RnnNetworkSettings())
     net = build_rnn(settings, RATERS)
     optimizer = torch.optim.SGD(net.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
     shape = settings.batch_size, settings.network.window
     batch = noise(0, *shape, WIDTH), noise(1, *shape, RATERS)
-    for _ in range(steps):
-        bare_step(net, optimizer, batch, settings.clip_norm)
+    for _ in range(EPOCHS):
+        for _ in range(steps):
+            bare_step(net, optimizer, batch, settings.clip_norm)
+        net.predict_sequence(batch[0].view(-1, WIDTH)[:FRAMES], window=shape[1])
     print(peak_megabytes())
 
 
@@ -257,14 +264,19 @@ def extra_batches() -> tuple[float, float, float]:
     """
     settings = settings_of(RnnNetworkSettings())
     windows = RECORDINGS * -(-FRAMES // settings.window_stride)
-    bare = _peak_of("--bare-child", str(-(-windows // settings.batch_size)))
+    steps = str(-(-windows // settings.batch_size))
+    bare = statistics.median(_peak_of("--bare-child", steps) for _ in range(PROCESSES))
     batch = settings.batch_size * settings.network.window * WIDTH * 4 / 1e6
     beyond, batches = {}, {}
     for frames in (FRAMES, SHORT):
         with tempfile.TemporaryDirectory() as folder:
             rows = [dataclasses.asdict(recording) for recording in write_store(Path(folder), frames)]
             (Path(folder) / "recordings.json").write_text(json.dumps(rows), encoding="utf-8")
-            beyond[frames] = _peak_of("--child", folder) - bare
+            peaks = []
+            for _ in range(PROCESSES):
+                peaks.append(_peak_of("--child", folder))
+                shutil.rmtree(Store(Path(folder)).models)  # it would be found, not trained
+            beyond[frames] = statistics.median(peaks) - bare
         features = 2 * RECORDINGS * frames * WIDTH * 4 / 1e6
         batches[frames] = (beyond[frames] - features) / batch + 1
     return beyond[FRAMES], batches[FRAMES], batches[SHORT]

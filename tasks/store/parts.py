@@ -160,7 +160,7 @@ def read_provenance(path: Path) -> dict[str, str] | None:
 
 def _opened(path: Path, **options: Any) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, **options)
+        return pq.ParquetFile(path, pre_buffer=False, **options)
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowInvalid) as error:
@@ -215,7 +215,7 @@ def read_table(
             names = set(parquet.schema_arrow.names)
             chosen = [name for name in wanted.names if name in names]
             try:
-                table = parquet.read(columns=chosen, use_threads=not encoded)  # a few columns: threads cost more
+                table = parquet.read(columns=chosen, use_threads=False)  # a few columns: threads cost more
             except (OSError, pa.ArrowInvalid) as error:
                 raise StoreError(f"{file}: expected a whole Parquet file ({error}); delete it and run again") from error
         for position, field in enumerate(wanted):

@@ -195,6 +195,8 @@ def as_chips(column: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint8]:
 
 
 _ROWS_AT_ONCE = 1024
+_FEATURES_AT_ONCE = 64
+_READ_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -214,10 +216,9 @@ def read_features(path: Path) -> FeatureSequence:
     dense = np.zeros((table.num_rows, width), dtype=np.float32)
     valid = np.empty(table.num_rows, dtype=np.bool_)
     row = 0
-    with pq.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches(
-            _ROWS_AT_ONCE, columns=["feature"]
-        ):  # whole, Arrow's copies are larger than it
+    # a little at a time: whole, what Arrow takes is larger than the column; by this thread: others keep some of it
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES) as parquet:
+        for batch in parquet.iter_batches(_ROWS_AT_ONCE, columns=["feature"], use_threads=False):
             column, rows = batch["feature"], slice(row, row + len(batch))
             valid[rows] = column.is_valid().to_numpy(zero_copy_only=False)
             dense[rows][valid[rows]] = column.drop_null().flatten().to_numpy().reshape(-1, width)
@@ -245,15 +246,22 @@ def feature_statistics(sequences: Iterable[FeatureSequence]) -> tuple[torch.Tens
     count, total = 0, torch.zeros(1, dtype=torch.float64)
     for sequence in sequences:
         count += int(sequence.valid.sum())
-        total = total + sequence.features[sequence.valid].double().sum(dim=0)
+        total = total + torch.cat([values.sum(dim=0) for values in _valid_columns(sequence)])
     if count == 0:
         raise TrainingError("no training frame has a face: nothing to standardise features on")
     mean = total / count
     squares = torch.zeros_like(total)
     for sequence in sequences:
-        squares = squares + (sequence.features[sequence.valid].double() - mean).square().sum(dim=0)
+        columns = zip(_valid_columns(sequence), torch.split(mean, _FEATURES_AT_ONCE), strict=True)
+        squares = squares + torch.cat([(values - centre).square().sum(dim=0) for values, centre in columns])
     std = (squares / count).sqrt()
     return mean.float(), torch.where(std > 1e-8, std, 1.0).float()
+
+
+def _valid_columns(sequence: FeatureSequence) -> Iterator[torch.Tensor]:
+    """The frames with a face, a few features at a time, `[frame, feature]` float64."""
+    for values in torch.split(sequence.features, _FEATURES_AT_ONCE, dim=1):
+        yield values[sequence.valid].double()
 
 
 class StoredSequences:

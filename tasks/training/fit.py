@@ -143,15 +143,7 @@ def _train_epoch(
     losses = []
     score = f" CCC {history[-1].dev_ccc:.3f}" if history else ""
     for inputs, labels in data.batches(epoch):
-        optimizer.zero_grad(set_to_none=True)
-        with mixed_precision(settings.precision, inputs.device):
-            predictions = network(inputs)
-        loss = data.loss(predictions.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
-        optimizer.step()
-        losses.append(float(loss.detach()))
+        losses.append(_train_step(network, optimizer, data, settings, inputs, labels))
         if not math.isfinite(losses[-1]):
             raise TrainingError(
                 f"{settings.name}: the loss became {losses[-1]} in epoch {epoch}; lower learning_rate "
@@ -159,6 +151,26 @@ def _train_epoch(
             )
         bar.advance(1, f"loss {losses[-1]:.3f}{score}")
     return sum(losses) / len(losses)
+
+
+def _train_step(
+    network: nn.Module,
+    optimizer: torch.optim.SGD,
+    data: FitData,
+    settings: TrainingSettings,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+) -> float:
+    """The loss of one batch. Apart from the loop, so that nothing of one step lies among the memory of the next."""
+    optimizer.zero_grad(set_to_none=True)
+    with mixed_precision(settings.precision, inputs.device):
+        predictions = network(inputs)
+    loss = data.loss(predictions.float(), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if settings.clip_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+    optimizer.step()
+    return float(loss.detach())
 
 
 def _save(

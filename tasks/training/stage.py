@@ -28,7 +28,7 @@ from tasks.ingest.recordings import Recording
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.layout import Store
 from tasks.store.parts import code_version, replacing, write_text
-from tasks.training.data import ChipSet, feature_statistics, load_chips, load_sequences, raters_of
+from tasks.training.data import ChipSet, StoredSequences, feature_statistics, load_chips, load_sequences, raters_of
 from tasks.training.devices import cpu_threads, resolve_device
 from tasks.training.fit import Batch, FitData, best_epoch, epoch_generator, fit, joined_history
 from tasks.training.networks import (
@@ -232,8 +232,9 @@ def _train_rnn(
         lookahead=network.lookahead(window),
         device=device,
     )
+    del labels  # the windows have them
     dev_sequences, dev_labels = load_sequences(store, inputs.dev, raters, settings, features_model_id=features_model_id)
-    dev = [hold_last_valid(s.features, s.valid, start=mean) for s in dev_sequences]
+    dev = _laid_out(dev_sequences, [len(values) for values in dev_labels], start=mean)
     data = FitData(
         batches=functools.partial(_window_batches, windows, settings),
         batches_per_epoch=-(-len(windows) // settings.batch_size),
@@ -242,6 +243,14 @@ def _train_rnn(
     )
     history = fit(network, data, settings, checkpoint=_checkpoint(work), label=f"train {settings.name}")
     return _Trained(network=network, num_features=len(mean), history=history)
+
+
+def _laid_out(sequences: StoredSequences, lengths: list[int], *, start: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Features without gaps of each recording, in one block: apart, they would leave holes in the heap."""
+    laid_out = torch.split(torch.empty(sum(lengths), len(start)), lengths)
+    for place, sequence in zip(laid_out, sequences, strict=True):
+        place.copy_(hold_last_valid(sequence.features, sequence.valid, start=start))
+    return laid_out
 
 
 def _loss(settings: RnnTraining) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

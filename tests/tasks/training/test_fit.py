@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,22 @@ def test_the_weights_are_those_of_the_written_out_recurrence(tmp_path: Path, epo
     settings = SETTINGS.model_copy(update={"max_epochs": epochs})
     fit(network, scored([0.1 * e for e in range(epochs)]), settings, checkpoint=tmp_path / "c", label="")
     assert float(network.w.detach()) == pytest.approx(by_hand(epochs)[-1], rel=1e-6)
+
+
+def test_nothing_of_a_step_is_held_when_the_next_batch_is_made(tmp_path: Path) -> None:
+    network = OneNumber()
+    predicted: list[weakref.ref[torch.Tensor]] = []
+    network.register_forward_hook(lambda _module, _inputs, output: predicted.append(weakref.ref(output)))
+    alive: list[torch.Tensor | None] = []
+
+    def watched(epoch: int) -> Iterator[Batch]:
+        for batch in batches(epoch):
+            alive.extend(one() for one in predicted)
+            yield batch
+
+    data = FitData(batches=watched, batches_per_epoch=2, dev_ccc=lambda: 0.0)
+    fit(network, data, SETTINGS.model_copy(update={"max_epochs": 2}), checkpoint=tmp_path / "c", label="")
+    assert alive == [None] * (1 + 2 + 3)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_it(tmp_path: Path) -> None:

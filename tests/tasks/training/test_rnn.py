@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from models.recurrent import RecurrentNetwork
 from models.windows import hold_last_valid, repeat_ends
 from schemas.cards import ModelCard
 from schemas.errors import SettingsError
@@ -215,6 +216,34 @@ def test_features_are_read_one_recording_at_a_time(trained_corpus: Corpus) -> No
             assert torch.equal(sequence.features, stored.features)
             assert torch.equal(sequence.valid, stored.valid)
             assert values.shape == (len(stored.features), len(RATERS))
+
+
+def test_an_epoch_is_scored_on_each_dev_recording_held_in_one_block(
+    full_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, cnn = full_corpus.store, full_corpus.cnn
+    seen: list[torch.Tensor] = []
+    start = torch.empty(0)
+
+    def no_work(network: RecurrentNetwork, data: fitting.FitData, *_: object, **__: object) -> None:
+        nonlocal start
+        start = network.feature_mean
+        monkeypatch.setattr(network, "predict_sequence", lambda features, window: seen.append(features))
+        with pytest.raises(TypeError):  # nothing was predicted
+            data.dev_ccc()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit", no_work)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(store, full_corpus.recordings, changed(RNN, {"name": "unfit"}), features_model_id=cnn.model_id)
+    for name, features in zip(("B1", "B2"), seen, strict=True):
+        stored = read_features(store.features(cnn.model_id, name))
+        rows, last = [], start
+        for row, valid in zip(stored.features, stored.valid, strict=True):
+            last = row if valid else last
+            rows.append(last)
+        assert torch.equal(features, torch.stack(rows))
+    assert len({features.untyped_storage().data_ptr() for features in seen}) == 1
 
 
 def test_the_registry_builds_it_and_an_option_out_of_range_is_a_wrong_setting() -> None:
