@@ -57,6 +57,13 @@ def score_split(
     return scores_of(data, split, positions, found)
 
 
+def told_of(score: ExpressionScore) -> str:
+    """What a score is of, for the terminal."""
+    name = "choice (selected there)" if score.split == "choice" else score.split.replace("_", " ")
+    name += " without the faces that stand in training" if score.subset == "unseen" else ""
+    return f"{name}, {score.n} faces"
+
+
 def scores_of(
     data: Judged, split: str, positions: IntArray, probabilities: npt.NDArray[np.float32]
 ) -> tuple[ExpressionScore, ...]:

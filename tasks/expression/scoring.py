@@ -19,9 +19,10 @@ from tasks.expression.networks import load_expression
 from tasks.expression.plan import ExpressionStore, read_expression_cards
 from tasks.expression.prepare import Judged, judge
 from tasks.expression.report import Shown, write_report
-from tasks.expression.scores import read_probabilities, score_split
+from tasks.expression.scores import read_probabilities, score_split, told_of
 from tasks.expression.shipped import SHIPPED, shipped_network
 from tasks.expression.source import open_source
+from tasks.report.words import count
 from tasks.store.parts import code_version, stage_key, write_text
 from tasks.training.devices import cpu_threads, resolve_device
 
@@ -39,15 +40,11 @@ class ExpressionScoring:
 
     def __str__(self) -> str:
         card = self.card
-        lines = [
-            f"{card.model_id} on {card.dataset.name}, {card.views} {'view' if card.views == 1 else 'views'} a face"
-        ]
+        lines = [f"{card.model_id} on {card.dataset.name}, {count(card.views, 'view')} a face"]
         for score in card.scores:
-            name = score.split.replace("_", " ")
-            name += " without the faces that stand in training" if score.subset == "unseen" else ""
             low, high = accuracy_interval(score.accuracy, score.n)
             interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
-            lines.append(f"{name}, {score.n} faces: accuracy {100 * score.accuracy:.2f} %, {interval}")
+            lines.append(f"{told_of(score)}: accuracy {100 * score.accuracy:.2f} %, {interval}")
         if left_out := sum(card.left_out.values()):
             lines.append(f"{left_out} faces left out: the model names no class of theirs, or no majority does")
         if "training" not in card.dataset.pictures:

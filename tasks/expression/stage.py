@@ -26,7 +26,7 @@ from tasks.expression.networks import build_network, input_shape, load_expressio
 from tasks.expression.plan import ExpressionStore, find_model, training_key
 from tasks.expression.prepare import IntArray, Prepared, prepare
 from tasks.expression.report import predictions_shown, write_report
-from tasks.expression.scores import score_split
+from tasks.expression.scores import score_split, told_of
 from tasks.expression.source import open_source
 from tasks.expression.teachers import load_teachers, taught
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
@@ -56,10 +56,7 @@ class ExpressionRun:
             f"{card.model_id}: seed {card.seed}, epoch {card.best_epoch + 1} of {len(card.history)}"
             for card in self.cards
         ]
-        for score in first.scores:
-            name = "choice (selected there)" if score.split == "choice" else score.split.replace("_", " ")
-            name += " without the faces that stand in training" if score.subset == "unseen" else ""
-            lines.append(f"{name}, {score.n} faces: accuracy {_mean_of(self.cards, score)}")
+        lines += [f"{told_of(score)}: accuracy {_mean_of(self.cards, score)}" for score in first.scores]
         return "\n".join(lines)
 
 

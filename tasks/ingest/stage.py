@@ -77,12 +77,10 @@ def ingest_corpus(corpus: Path, store: Store, settings: IngestSettings) -> Inges
     if plan.is_fatal:
         raise CorpusError(_fatal_message(corpus, problems), problems)
     probes = _probe_videos(plan, settings, problems, failures)
-    for told in problems:
-        _logger.warning("%s: %s", told.severity, told)
+    _log(problems)
     rows = _ingest_recordings(plan, probes, store, settings, problems, failures)
     across = cross_checks(store, rows)
-    for told in across:
-        _logger.warning("%s: %s", told.severity, told)
+    _log(across)
     problems += across
     _write_recordings(rows, plan, store, settings)
     for recording_id, error in failures.items():
@@ -99,6 +97,11 @@ def ingest_corpus(corpus: Path, store: Store, settings: IngestSettings) -> Inges
         problems=tuple(problems),
         seconds=time.monotonic() - started,
     )
+
+
+def _log(problems: Sequence[Problem]) -> None:
+    for told in problems:
+        _logger.warning("%s: %s", told.severity, told)
 
 
 def _fatal_message(corpus: Path, problems: Sequence[Problem]) -> str:

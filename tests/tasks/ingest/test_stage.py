@@ -244,33 +244,6 @@ def test_audio_of_its_own_is_preferred_and_compared(recola: Recola, store: Store
     assert not has_work(corpus, store)
 
 
-def test_late_audio_is_reported(store: Store, tmp_path: Path, ffmpeg: Ffmpeg) -> None:
-    picture = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=2")
-    sound = ("-itsoffset", "0.3", "-f", "lavfi", "-i", "sine=duration=2")
-    ffmpeg(*picture, *sound, "-c:v", "libx264", "-c:a", "pcm_s16le", tmp_path / "late.mkv")
-    (tmp_path / "manifest.csv").write_text("recording,subject,video,ratings,partition,scale\nA,s,late.mkv,,test,\n")
-    found = [one for one in ingest(tmp_path, store).problems if "starts with the video" in one.expected]
-    assert [("+300 ms" in one.found) for one in found] == [True]
-
-
-@pytest.mark.parametrize("suffix", ["mkv", "flv"])
-def test_a_video_that_broke_off_is_told_on_every_run(store: Store, tmp_path: Path, ffmpeg: Ffmpeg, suffix: str) -> None:
-    video = tmp_path / f"long.{suffix}"
-    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=6", "-g", "10", video)
-    rows = f"recording,subject,video,ratings,partition,scale\nA,s,{video.name},,test,\n"
-    (tmp_path / "manifest.csv").write_text(rows, encoding="utf-8")
-    assert all("ratings" in one.expected for one in ingest(tmp_path, store).problems)  # it has none
-    data = video.read_bytes()
-    video.write_bytes(data[: len(data) // 2])
-    told = ingest(tmp_path, store).problems[-1]
-    (row,) = read_recordings(store)
-    assert 1 < row.duration_seconds < 5
-    assert (told.severity, told.recording_id) == ("warning", "A")
-    assert "a video of 6." in told.expected
-    assert f"{row.duration_seconds:.3f} s: cut off" in told.found
-    assert ingest(tmp_path, store).problems[-1] == told
-
-
 def test_declared_frame_rate(store: Store, tmp_path: Path, ffmpeg: Ffmpeg, clip: Path) -> None:
     ffmpeg("-i", clip, "-c:v", "copy", "-f", "h264", tmp_path / "raw.264")
     rows = "recording,subject,video,ratings,partition,scale\nA,s,raw.264,,test,\n"
