@@ -1,4 +1,4 @@
-"""Flow: expressions and an estimate of valence in clips, with the weights that ship."""
+"""Flow: expressions and an estimate of valence in clips, with the weights that ship or one's own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from schemas.errors import RecordingError
 from schemas.pipeline import PipelineSettings
 from schemas.runs import AnalyzeRun, FacesRun
 from tasks.analyze.clips import Clip, corpus_folder, list_clips, work_store, write_manifest
+from tasks.analyze.model import analysis_model
 from tasks.analyze.plan import stored_key
 from tasks.analyze.stage import ClipSummary
 from tasks.analyze.task import analyze_clip_task
+from tasks.expression.plan import FinishedModel
 from tasks.faces.plan import frames_key, is_complete
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.store.layout import Store
@@ -30,10 +32,12 @@ def analyze_clips(run: AnalyzeRun) -> list[ClipSummary]:
     Clips that fail are reported and cost the others nothing. Goes on from where an earlier run was stopped.
 
     Raises:
-        UnusableInputError: a clip is no file, or something else lies where a result goes.
+        UnusableInputError: a clip is no file, something else lies where a result goes, or the model has a class
+            without a valence.
+        StoreError: there is no such model, or it is damaged.
         SettingsError: the device is unknown, or not there.
     """
-    clips = list_clips(run.clips, run.out)
+    clips, model = list_clips(run.clips, run.out), analysis_model(run.model)
     resolve_device(run.device)  # a wrong one is found before the work, as is what is not ours to replace
     for clip in clips:
         for result in clip.results:
@@ -44,7 +48,7 @@ def analyze_clips(run: AnalyzeRun) -> list[ClipSummary]:
         stages.ingest(store, corpus_folder(store), settings)
         stages.extract_faces(store, settings)
         by_id = {recording.recording_id: recording for recording in read_recordings(store)}
-        found = [_analyzed(store, clip, by_id.get(clip.recording_id), settings, run.device) for clip in clips]
+        found = [_analyzed(store, clip, by_id.get(clip.recording_id), model, settings, run.device) for clip in clips]
         return stages.concluded(store, [summary for summary in found if summary is not None])
 
 
@@ -54,7 +58,12 @@ def faces_settings(run: AnalyzeRun) -> PipelineSettings:
 
 
 def _analyzed(
-    store: Store, clip: Clip, recording: Recording | None, settings: PipelineSettings, device: str
+    store: Store,
+    clip: Clip,
+    recording: Recording | None,
+    model: FinishedModel,
+    settings: PipelineSettings,
+    device: str,
 ) -> ClipSummary | None:
     """The clip's summary; None where it has failed, now or on the way here."""
     if recording is None:
@@ -62,7 +71,7 @@ def _analyzed(
     if not is_complete(store, recording.recording_id, frames_key(recording, settings.faces)):
         return None
     try:
-        return analyze_clip_task(clip, recording, settings.faces, device)
+        return analyze_clip_task(clip, recording, model, settings.faces, device)
     except RecordingError as error:
         _logger.error("%s", error)
         return None

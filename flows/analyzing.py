@@ -11,9 +11,9 @@ from flows.presets import settings_of
 from flows.terminal import failures_table
 from schemas.runs import AnalyzeRun, FacesRun
 from tasks.analyze.clips import check_folder, list_clips, work_store
+from tasks.analyze.model import analysis_model
 from tasks.analyze.plan import is_up_to_date
 from tasks.analyze.stage import ClipSummary, summary_of
-from tasks.expression.shipped import shipped_card
 from tasks.ingest.recordings import read_recordings
 from tasks.store.failures import read_failures
 
@@ -22,9 +22,11 @@ def analyze_and_show(run: AnalyzeRun, console: Console) -> dict[str, Any]:
     """Analyze clips and print what was found. Nothing to do means that Prefect is never imported.
 
     Raises:
-        UnusableInputError: a clip is no file, something else lies where a result goes, or nothing can be written there.
+        UnusableInputError: a clip is no file, something else lies where a result goes, nothing can be written there,
+            or the model has a class without a valence.
+        StoreError: there is no such model, or it is damaged.
     """
-    clips, card, store = list_clips(run.clips, run.out), shipped_card(), work_store(run.out)
+    clips, card, store = list_clips(run.clips, run.out), analysis_model(run.model).card, work_store(run.out)
     settings = settings_of(FacesRun(store=store.root, workers=run.workers))
     if is_up_to_date(store, clips, settings.faces, card):
         console.print("nothing to do: the results are up to date")

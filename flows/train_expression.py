@@ -44,6 +44,8 @@ def settings_of(run: ExpressionTrainRun) -> ExpressionTraining:
     chosen: dict[str, object] = {}
     if run.network is not None and run.network != settings.network.name:
         chosen |= {"network": NamedNetwork(name=run.network), "name": f"{settings.name}-{run.network}"}
+    if run.start_from is not None:
+        chosen["start_from"] = run.start_from
     if run.seeds:
         chosen["seeds"] = run.seeds
     if run.device is not None:

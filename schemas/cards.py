@@ -209,4 +209,5 @@ class ExpressionCard(BaseModel):
     code_version: str
     torch_version: str
     device: str
+    start: StartCard | None = None
     shipped: ShippedCard | None = None

@@ -102,6 +102,11 @@ class ExpressionTraining(Settings):
         1, description="views averaged when scoring: itself; and its mirror image; and four shifts of both"
     )
 
+    start_from: str | None = Field(
+        None,
+        description="an expression model: its folder, its id or name in the store, or shipped; its weights, and of the "
+        "head those of the classes that it names too",
+    )
     teachers: tuple[str, ...] = Field((), description="ids of models whose mean answer goes into the target")
     teacher_share: float = Field(0.0, ge=0, le=1, description="share of the teachers' answer in the target")
 
@@ -156,8 +161,11 @@ class ExpressionTraining(Settings):
         return self
 
     def keyed(self) -> dict[str, Any]:
-        """Without `seeds`: each run has a key of its own, and one more seed leaves the others as they are."""
-        return {name: value for name, value in super().keyed().items() if name != "seeds"}
+        """Without `seeds`: each run has a key of its own, and one more seed leaves the others as they are.
+
+        `start_from` is a name: the hash of the weights it means goes into the key in its place.
+        """
+        return {name: value for name, value in super().keyed().items() if name not in ("seeds", "start_from")}
 
 
 def load_expression_training(path: Path) -> ExpressionTraining:

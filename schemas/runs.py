@@ -63,6 +63,7 @@ class ExpressionTrainRun(Settings):
     data: Path = Field(description="fer2013.csv, icml_face_data.csv, a folder with train/<class>/, or AffectNet's")
     config: str = Field(description="name of a preset in conf/, such as expression/deep, or the path of a TOML file")
     network: str | None = Field(None, description="a network of the registry, in place of the preset's")
+    start_from: str | None = Field(None, description="an expression model to start from; the preset's if none")
     votes: Path | None = Field(None, description="FER+'s fer2013new.csv, for presets that read votes")
     seeds: tuple[int, ...] = Field((), description="one run each, in place of the preset's")
     device: str | None = Field(None, description="auto | cpu | cuda | cuda:N, in place of the preset's")
@@ -130,9 +131,10 @@ class SweepRun(Settings):
 
 
 class AnalyzeRun(Settings):
-    """Name the expressions in clips with the weights that ship, and estimate valence: no corpus, no training."""
+    """Name the expressions in clips, and estimate valence: with the weights that ship, no corpus and no training."""
 
     clips: tuple[Path, ...] = Field(min_length=1, description="videos; no two of the same name")
     out: Path = Field(description="folder for CLIP.parquet, CLIP.html and CLIP.mp4 of each")
+    model: str = Field("shipped", description="folder of an expression model; shipped: the package's own")
     workers: int | None = Field(None, ge=0, description="worker processes of the faces stage")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:N, of the expression network")

@@ -58,6 +58,7 @@ def train_expression(
     network: Annotated[
         str | None, typer.Option("--network", "-n", help="In place of the preset's; affectflow models lists them.")
     ] = None,
+    start_from: StartOption = None,
     votes: Annotated[Path | None, typer.Option(help="FER+'s fer2013new.csv, for presets that read votes.")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="One run each; the preset's by default.")] = None,
     device: Annotated[str | None, typer.Option(help="auto | cpu | cuda | cuda:N; the preset's by default.")] = None,
@@ -80,6 +81,7 @@ def train_expression(
             store=store,
             config=config,
             network=network,
+            start_from=start_from,
             votes=votes,
             seeds=tuple(seed or ()),
             device=device,

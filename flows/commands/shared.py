@@ -29,9 +29,7 @@ PartitionsOption = Annotated[
 ]
 StartOption = Annotated[
     str | None,
-    typer.Option(
-        help="An expression model for the CNN to start from: a folder, an id or name in the store, or shipped."
-    ),
+    typer.Option(help="An expression model to start from: a folder, an id or name in the store, or shipped."),
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0 is one for each core.")]
 AllFacesOption = Annotated[

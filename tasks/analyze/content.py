@@ -21,6 +21,7 @@ EXPRESSION_COLOURS = {
     "sad": "#0072B2",
     "surprise": "#56B4E9",
     "neutral": "#8C8C8C",
+    "contempt": "#B8A90C",
 }
 """Okabe and Ito's colours, which survive the common colour blindnesses; a name stands beside each wherever one is."""
 
@@ -141,6 +142,7 @@ NOUNS = {
     "sad": "sad",
     "surprise": "surprised",
     "neutral": "neutral",
+    "contempt": "contemptuous",
 }
 
 

@@ -48,11 +48,11 @@ VALENCE_SOURCE = (
     "words for feelings, not of faces; surprise is the weakest, for it can be pleasant or not."
 )
 LIMITS = (
-    "It is an estimate of the word that the people who labelled FER2013 would have given this face in a still "
-    "photograph. It is no reading of what the person feels: a smile can be polite, a frown can be attention.",
-    "FER2013 holds photographs found by web search, many of them posed, cropped and gray. Talking faces in a "
-    "conversation are something else: an open mouth looks like surprise, and a resting face or one that looks down "
-    "often like sadness.",
+    "It is an estimate of the word that the people who labelled {learned_from} would have given this face in a still "
+    "picture. It is no reading of what the person feels: a smile can be polite, a frown can be attention.",
+    "Photographs of faces are often posed; those of FER2013 were found by web search, cropped and made gray. "
+    "Talking faces in a conversation are something else: an open mouth looks like surprise, and a resting face "
+    "or one that looks down often like sadness.",
     "Even on photographs of its own kind the network is wrong about a large part of the faces, and people disagree "
     "with each other about many of them. Single frames flicker; trust stretches, not moments.",
     "Accuracy differs between people, ages, skin tones, lighting and head poses, and nobody has measured here by how "
@@ -125,11 +125,17 @@ def _content(
         "scored_views": int(card.settings.get("test_views", 1)),
         "used_accuracy": partial(used_accuracy, card),
         "recalls": class_recalls(card),
-        "limits": LIMITS,
+        "learned_from": learned_from(card),
+        "limits": [text.format(learned_from=learned_from(card)) for text in LIMITS],
         "work_folder": WORK_FOLDER,
         "written_at": datetime.now(UTC),
         "code_version": code_version(),
     }
+
+
+def learned_from(card: ExpressionCard) -> str:
+    """The data behind the network, and the data behind what its training started from."""
+    return " and ".join(dict.fromkeys([*([] if card.start is None else [card.start.dataset]), card.dataset.name]))
 
 
 def verdict(analysis: Analysis) -> str:

@@ -13,7 +13,9 @@ from schemas.settings import FacesSettings
 from tasks.analyze.clips import Clip
 from tasks.analyze.content import Analysis, read_analysis
 from tasks.analyze.faceless import why_no_face
+from tasks.analyze.model import analysis_network
 from tasks.analyze.plan import STAGE, analysis_key, stored_key
+from tasks.expression.plan import FinishedModel
 from tasks.ingest.checks import broken_off
 from tasks.ingest.recordings import Recording
 from tasks.ingest.source import check_source
@@ -46,7 +48,7 @@ class ClipSummary:
 
 
 def analyze_clip(
-    store: Store, recording: Recording, clip: Clip, card: ExpressionCard, settings: FacesSettings, *, device: str
+    store: Store, recording: Recording, clip: Clip, model: FinishedModel, settings: FacesSettings, *, device: str
 ) -> ClipSummary:
     """Write what is missing or stale of a clip's table, page and video; a failure is written to the store, then raised.
 
@@ -54,7 +56,7 @@ def analyze_clip(
         store: the work folder, with the clip's `frames`.
         recording: the clip's row in it.
         clip: its names.
-        card: of the network that ships.
+        model: whose network names the expressions.
         settings: that its faces were found with.
         device: of the network: auto, cpu, cuda, cuda:N.
 
@@ -62,24 +64,23 @@ def analyze_clip(
         RecordingError: the clip is gone or changed, or cannot be decoded again.
         StoreError: a folder cannot be read or written.
     """
-    key = analysis_key(recording, settings, card)
+    key = analysis_key(recording, settings, model.card)
     try:
         check_source(recording)
-        _write_results(store, recording, clip, card, key, device)
+        _write_results(store, recording, clip, model, key, device)
     except RecordingError as error:
         record_failure(store, STAGE, recording.recording_id, error, recording.path)
         raise
     clear_failure(store, STAGE, recording.recording_id)
-    return summary_of(store, clip, recording, card)
+    return summary_of(store, clip, recording, model.card)
 
 
-def _write_results(store: Store, recording: Recording, clip: Clip, card: ExpressionCard, key: str, device: str) -> None:
+def _write_results(store: Store, recording: Recording, clip: Clip, model: FinishedModel, key: str, device: str) -> None:
+    card = model.card
     if stored_key(clip.table) != key:
         from tasks.analyze.expressions import write_expressions
-        from tasks.expression.shipped import shipped_network
 
-        where = resolve_device(device)
-        network, _ = shipped_network()
+        where, network = resolve_device(device), analysis_network(model)
         with cpu_threads(0):
             write_expressions(store, recording, clip.table, network=network, card=card, device=where, key=key)
     if stored_key(clip.report) != key:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load
 
 from models import registry
@@ -12,9 +14,9 @@ from models.blocks import FaceNetwork
 from schemas.cards import ExpressionCard
 from schemas.errors import StoreError
 from schemas.training import NamedNetwork
-from tasks.expression.plan import read_expression_card
+from tasks.expression.plan import FinishedModel, read_expression_card
 from tasks.store.cards import WEIGHTS_FILE
-from tasks.training.networks import InputShape, weights_sha256
+from tasks.training.networks import InputShape, start_from, weights_sha256
 
 
 def input_shape(network: NamedNetwork) -> InputShape:
@@ -44,6 +46,29 @@ def load_expression(folder: Path) -> tuple[FaceNetwork, ExpressionCard]:
     if (found := weights_sha256(data)) != card.weights_sha256:
         raise StoreError(f"{path}: sha256 {found[:8]}, expected {card.weights_sha256[:8]}; train the model again")
     return with_weights(card, data), card
+
+
+def take_over(network: FaceNetwork, classes: Sequence[str], start: FinishedModel) -> None:
+    """Give a network a start's weights, the mean picture of that training included.
+
+    Of the head it takes the rows of classes that the start names too; those of other classes stay as they are.
+
+    Args:
+        network: newly built.
+        classes: its outputs, in their order.
+        start: the model to start from.
+
+    Raises:
+        SettingsError: the two differ in shape.
+        StoreError: the start's weights are damaged.
+    """
+    source, card = load_expression(start.folder)
+    start_from(network, source, card.model_id)
+    own = [position for position, name in enumerate(classes) if name in card.classes]
+    theirs = [card.classes.index(classes[position]) for position in own]
+    with torch.no_grad():
+        network.head.weight[own] = source.head.weight[theirs]
+        network.head.bias[own] = source.head.bias[theirs]
 
 
 def with_weights(card: ExpressionCard, data: bytes) -> FaceNetwork:

@@ -49,6 +49,14 @@ class ExpressionStore:
         return self.root / "reports" / f"expression-{run_id}.html"
 
 
+@dataclass(frozen=True)
+class FinishedModel:
+    """An expression model on disk: the folder of its weights, and its card."""
+
+    folder: Path
+    card: ExpressionCard
+
+
 def predictions_path(folder: Path, split: str) -> Path:
     """Predictions of a model on one split."""
     return folder / f"predictions-{split}.parquet"
@@ -72,9 +80,10 @@ def read_expression_cards(store: ExpressionStore) -> list[ExpressionCard]:
     return [read_expression_card(path.parent) for path in sorted(store.models.glob("[!.]*/" + CARD_FILE))]
 
 
-def training_key(settings: ExpressionTraining, faces: LabelledFaces, seed: int) -> str:
-    """Stage key of one run: the settings, the data's hashes, the seed."""
-    read = [json.dumps(faces.sha256, sort_keys=True), str(faces.pictures.shape[1:])]
+def training_key(settings: ExpressionTraining, faces: LabelledFaces, seed: int, start_sha256: str | None = None) -> str:
+    """Stage key of one run: the settings, the data's hashes, the seed, the weights it starts from."""
+    start = [] if start_sha256 is None else [f"start={start_sha256}"]
+    read = [json.dumps(faces.sha256, sort_keys=True), str(faces.pictures.shape[1:]), *start]
     return stage_key("train-expression", STAGE_VERSION, {**settings.keyed(), "seed": seed}, read)
 
 

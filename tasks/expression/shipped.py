@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import models
 from schemas.cards import ExpressionCard
 from schemas.errors import StoreError
-from tasks.expression.plan import read_expression_card
+from tasks.expression.plan import FinishedModel, read_expression_card
 
 if TYPE_CHECKING:
     from models.blocks import FaceNetwork
@@ -29,6 +29,11 @@ def shipped_card() -> ExpressionCard:
         return read_expression_card(shipped_folder())
     except StoreError as error:
         raise StoreError(f"{shipped_folder()}: the weights that ship are not whole; install affectflow anew") from error
+
+
+def shipped_model() -> FinishedModel:
+    """Its folder and its card. Raises StoreError if the card is missing or damaged."""
+    return FinishedModel(shipped_folder(), shipped_card())
 
 
 def shipped_network() -> tuple[FaceNetwork, ExpressionCard]:

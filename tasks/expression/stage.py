@@ -22,13 +22,14 @@ from schemas.expressions import ExpressionTraining
 from tasks.expression.batches import DevicePictures, batches_per_epoch, mean_image, probabilities, training_batches
 from tasks.expression.faces import load_faces
 from tasks.expression.fit import Batch, FitData, best_epoch, fit
-from tasks.expression.networks import build_network, input_shape, load_expression
-from tasks.expression.plan import ExpressionStore, find_model, training_key
+from tasks.expression.networks import build_network, input_shape, load_expression, take_over
+from tasks.expression.plan import ExpressionStore, FinishedModel, find_model, training_key
 from tasks.expression.prepare import IntArray, Prepared, prepare
 from tasks.expression.report import predictions_shown, write_report
 from tasks.expression.scores import score_split, told_of
 from tasks.expression.source import open_source
-from tasks.expression.teachers import load_teachers, taught
+from tasks.expression.start import named_start, network_of, recorded
+from tasks.expression.teachers import check_start, load_teachers, taught
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.parts import code_version, replacing, stage_key, write_text
 from tasks.training.devices import cpu_threads, resolve_device
@@ -82,6 +83,7 @@ class Workplace:
     pictures: DevicePictures
     shape: InputShape
     device: torch.device
+    start: FinishedModel | None
 
     @functools.cached_property
     def teachers(self) -> Sequence[nn.Module]:
@@ -108,14 +110,18 @@ def train_expression(
 
     Raises:
         DatasetError: the data is malformed.
-        SettingsError: a network, a class or an option is unknown, or one would change nothing.
+        SettingsError: a network, a class or an option is unknown, or one would change nothing; there is no such model
+            to start from or to be taught by, or it may know the faces that judge this one.
         TrainingError: the loss diverges.
     """
     store = ExpressionStore(root)
+    settings, start = _settled(store, settings)
     shape, device = input_shape(settings.network), resolve_device(settings.device)
     faces = load_faces(open_source(data, votes=votes, picture_size=shape.size), store.faces)
     prepared = prepare(faces, settings)
     _check_asked(settings, prepared, data, votes=votes, score_test=score_test)
+    if start is not None:
+        check_start(start.card, settings, prepared)
     _logger.info("%s: %s", faces.name, prepared.duplicates)
     with cpu_threads(settings.num_threads):
         place = Workplace(
@@ -125,6 +131,7 @@ def train_expression(
             pictures=DevicePictures(faces.pictures, device),
             shape=shape,
             device=device,
+            start=start,
         )
         cards = [_run(place, seed) for seed in settings.seeds]
         if score_test:
@@ -134,6 +141,15 @@ def train_expression(
         shown = predictions_shown(cards, prepared, store.models)
         write_report(report, cards, prepared, shown, network=load_expression(store.model(cards[0].model_id))[0])
         return ExpressionRun(cards=tuple(cards), models=store.models, report=report)
+
+
+def _settled(store: ExpressionStore, settings: ExpressionTraining) -> tuple[ExpressionTraining, FinishedModel | None]:
+    """The settings with the id and the options of the model that they start from, and this model."""
+    if settings.start_from is None:
+        return settings, None
+    start = named_start(store, settings.start_from)
+    network = network_of(start, settings.network)
+    return settings.model_copy(update={"start_from": start.card.model_id, "network": network}), start
 
 
 def _check_asked(
@@ -159,14 +175,16 @@ def _check_asked(
 
 def _run(place: Workplace, seed: int) -> ExpressionCard:
     """One seed's model, trained or found."""
-    settings, prepared = place.settings, place.prepared
-    key = training_key(settings, prepared.faces, seed)
+    settings, prepared, start = place.settings, place.prepared, place.start
+    key = training_key(settings, prepared.faces, seed, None if start is None else start.card.weights_sha256)
     done = find_model(place.store, key)
     if done is not None:
         return done
     seeded(seed)
     network = build_network(settings.network, len(prepared.classes))
-    if isinstance(network.normalisation, Normalisation):
+    if start is not None:
+        take_over(network, prepared.classes, start)
+    elif isinstance(network.normalisation, Normalisation):
         network.normalisation.mean.copy_(mean_image(place.pictures, prepared.fit, place.shape))
     network.to(device=place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = prepared.class_weights if settings.class_weights == "balanced" else None
@@ -237,6 +255,7 @@ def _publish(
         code_version=code_version(),
         torch_version=torch.__version__,
         device=str(place.device),
+        start=None if place.start is None else recorded(place.start),
     )
     with replacing(work / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(weights)

@@ -44,19 +44,42 @@ def check_teacher(card: ExpressionCard, settings: ExpressionTraining, prepared: 
     wanted = {
         "classes": (prepared.classes, card.classes),
         "input": ((shape.size, shape.channels), (card.input_size, card.channels)),
+    }
+    for name, (expected, found) in (wanted | parting(card, settings, prepared)).items():
+        if expected != found:
+            raise SettingsError(
+                f"{settings.name}: teacher {card.model_id} has {name} {found!r}, its pupil {expected!r}; "
+                "train a teacher with the pupil's data and split, or leave it out"
+            )
+
+
+def check_start(card: ExpressionCard, settings: ExpressionTraining, prepared: Prepared) -> None:
+    """Refuse to start from a model of the same data that may have been fitted on *choice*. Raises SettingsError.
+
+    Of data that goes by another name nothing can be told: its faces may be the same ones.
+    """
+    if not settings.choice_share or card.dataset.name != prepared.faces.name:
+        return
+    for name, (expected, found) in parting(card, settings, prepared).items():
+        if expected != found:
+            raise SettingsError(
+                f"{settings.name}: {card.model_id} was trained on {card.dataset.name} too, with {name} {found!r}, here "
+                f"{expected!r}: it may know faces of choice. Start from a model of the same data and split, or set "
+                "choice_share = 0 and let a test split judge"
+            )
+
+
+def parting(card: ExpressionCard, settings: ExpressionTraining, prepared: Prepared) -> dict[str, tuple[object, object]]:
+    """What decides which faces a model is fitted on: here, and in the training that the card is of."""
+    found: dict[str, tuple[object, object]] = {
         "data": (dict(prepared.faces.sha256), dict(card.dataset.sha256)),
         "dropped from training": (prepared.dropped, card.dataset.dropped_from_training),
     }
     if settings.choice_share:
         split = ("choice_share", "split_seed", "classes", "merge", "truth", "drop_shared")
         own = settings.model_dump(mode="json")
-        wanted |= {name: (own[name], card.settings[name]) for name in split}
-    for name, (expected, found) in wanted.items():
-        if expected != found:
-            raise SettingsError(
-                f"{settings.name}: teacher {card.model_id} has {name} {found!r}, its pupil {expected!r}; "
-                "train a teacher with the pupil's data and split, or leave it out"
-            )
+        found |= {name: (own[name], card.settings[name]) for name in split}
+    return found
 
 
 def taught(batches: Iterator[Batch], teachers: Sequence[nn.Module], *, share: float, precision: str) -> Iterator[Batch]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from schemas.cards import ExpressionCard, ModelCard, Seen
-from schemas.errors import SettingsError, TrainingError
+from schemas.cards import ModelCard, Seen
+from schemas.errors import TrainingError
 from schemas.training import CnnTraining, NamedNetwork, RnnTraining
-from tasks.expression.plan import ExpressionStore, read_expression_card, read_expression_cards
-from tasks.expression.shipped import SHIPPED, shipped_card, shipped_folder
+from tasks.expression.plan import ExpressionStore, FinishedModel
+from tasks.expression.start import named_start, network_of
 from tasks.faces.plan import stored_frames_key
 from tasks.features.plan import stored_features_key
 from tasks.ingest.recordings import Recording, gold_standard_alone, ratings_key
-from tasks.store.cards import CARD_FILE, read_cards
+from tasks.store.cards import read_cards
 from tasks.store.layout import Store
 from tasks.store.parts import stage_key
 
@@ -29,14 +28,6 @@ class TrainingInputs:
     dev: tuple[str, ...]
     keys: dict[str, str]
     seen: dict[str, Seen]
-
-
-@dataclass(frozen=True)
-class Start:
-    """An expression model that a training starts from: the folder of its weights, and its card."""
-
-    folder: Path
-    card: ExpressionCard
 
 
 _CHECK = "Check the partitions of the corpus and the failures, then run the earlier stages"
@@ -92,36 +83,14 @@ def training_inputs(
     )
 
 
-def find_start(store: Store, settings: CnnTraining | RnnTraining) -> Start | None:
-    """The expression model that a training starts from, None if it starts from chance.
-
-    `shipped` is the model of that name in the store, else the one in the package.
-
-    Raises:
-        SettingsError: there is no such model, or several go by that name.
-    """
+def find_start(store: Store, settings: CnnTraining | RnnTraining) -> FinishedModel | None:
+    """The expression model that a training starts from, None if it starts from chance. Raises SettingsError."""
     if not isinstance(settings, CnnTraining) or settings.start_from is None:
         return None
-    wanted, expressions = settings.start_from, ExpressionStore(store.root)
-    for folder in (Path(wanted), expressions.model(wanted)):
-        if (folder / CARD_FILE).exists():
-            return Start(folder, read_expression_card(folder))
-    cards = read_expression_cards(expressions)
-    named = [card for card in cards if card.name == wanted]
-    if not named and wanted == SHIPPED:
-        return Start(shipped_folder(), shipped_card())
-    if len(named) != 1:
-        found = named or cards
-        raise SettingsError(
-            f"start_from = {wanted!r}: expected the folder of an expression model, or the id or name of one in "
-            f"{expressions.models}; found there {', '.join(card.model_id for card in found) or 'none'}. "
-            + ("Name one of these by its id" if found else "Run affectflow train-expression first")
-            + f', or take "{SHIPPED}", the network in the package'
-        )
-    return Start(expressions.model(named[0].model_id), named[0])
+    return named_start(ExpressionStore(store.root), settings.start_from)
 
 
-def settled(settings: CnnTraining | RnnTraining, start: Start | None) -> CnnTraining | RnnTraining:
+def settled(settings: CnnTraining | RnnTraining, start: FinishedModel | None) -> CnnTraining | RnnTraining:
     """The settings with everything that a start decides: whose weights, and which options its network was built with.
 
     Raises:
@@ -129,24 +98,17 @@ def settled(settings: CnnTraining | RnnTraining, start: Start | None) -> CnnTrai
     """
     if start is None or not isinstance(settings, CnnTraining):
         return settings
-    network, card = settings.network, start.card
-    if not isinstance(network, NamedNetwork) or network.name != card.network:
-        found = network.name if isinstance(network, NamedNetwork) else network.kind
-        raise SettingsError(
-            f"start_from = {settings.start_from!r} is a {card.network}, found the network {found}; "
-            f'set name = "{card.network}" under network'
-        )
-    options = {**card.network_options, **network.options}
-    return settings.model_copy(
-        update={"start_from": card.model_id, "network": NamedNetwork(name=card.network, options=options)}
-    )
+    network = settings.network
+    if not isinstance(network, NamedNetwork):
+        network = NamedNetwork(name=network.kind)
+    return settings.model_copy(update={"start_from": start.card.model_id, "network": network_of(start, network)})
 
 
 def training_key(
     settings: CnnTraining | RnnTraining,
     inputs: TrainingInputs,
     features_model_id: str | None,
-    start: Start | None = None,
+    start: FinishedModel | None = None,
 ) -> str:
     """Stage key of a training. `settings` are `settled`."""
     read = [f"{recording_id}={key}" for recording_id, key in sorted(inputs.keys.items())]

@@ -19,11 +19,13 @@ from models.losses import masked_ccc_loss, masked_epsilon_insensitive, masked_ms
 from models.metrics import mean_ccc
 from models.recurrent import RecurrentNetwork
 from models.windows import WindowedSequences, hold_last_valid
-from schemas.cards import EpochRecord, ExpressionCard, ModelCard, StartCard
+from schemas.cards import EpochRecord, ModelCard
 from schemas.errors import TrainingError
 from schemas.training import CnnTraining, DelayHow, RnnTraining
 from tasks.delay.stage import with_delays
 from tasks.expression.networks import load_expression
+from tasks.expression.plan import FinishedModel
+from tasks.expression.start import recorded
 from tasks.ingest.recordings import Recording
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.layout import Store
@@ -42,7 +44,6 @@ from tasks.training.networks import (
     weights_sha256,
 )
 from tasks.training.plan import (
-    Start,
     TrainingInputs,
     find_model,
     find_start,
@@ -112,7 +113,7 @@ def _train_cnn(
     settings: CnnTraining,
     device: torch.device,
     work: Path,
-    start: Start | None,
+    start: FinishedModel | None,
 ) -> _Trained:
     whole = build_cnn(settings, len(raters))
     networks = whole.each() if isinstance(whole, RatersApart) else [whole]
@@ -301,7 +302,7 @@ def _publish(
     work: Path,
     features_model_id: str | None,
     device: torch.device,
-    start: Start | None,
+    start: FinishedModel | None,
 ) -> ModelCard:
     """Write weights and card beside the checkpoints, then rename the folder to the model's id."""
     weights = weights_bytes(trained.network)
@@ -330,7 +331,7 @@ def _publish(
         device=str(device),
         provenance=inputs.keys,
         num_features=trained.num_features,
-        start=None if start is None else _start_card(start.card),
+        start=None if start is None else recorded(start),
         history_by_rater=trained.history_by_rater,
         delay_how=delay_how,
         seen=inputs.seen,
@@ -343,13 +344,3 @@ def _publish(
         shutil.rmtree(folder)
     work.replace(folder)
     return card
-
-
-def _start_card(card: ExpressionCard) -> StartCard:
-    return StartCard(
-        model_id=card.model_id,
-        weights_sha256=card.weights_sha256,
-        dataset=card.dataset.name,
-        terms=card.dataset.terms,
-        licence=card.licence,
-    )

@@ -25,6 +25,7 @@ from tasks.analyze.clips import Clip, corpus_folder, list_clips, work_store, wri
 from tasks.analyze.stage import ClipSummary, analyze_clip
 from tasks.expression import shipped
 from tasks.expression.networks import build_network
+from tasks.expression.plan import FinishedModel
 from tasks.ingest.recordings import Recording, read_recordings
 from tasks.ingest.stage import ingest_corpus
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
@@ -155,8 +156,12 @@ class Made:
     card: ExpressionCard
     valid: tuple[bool, ...]
 
+    @property
+    def model(self) -> FinishedModel:
+        return FinishedModel(shipped.shipped_folder(), self.card)
+
     def analyze(self) -> ClipSummary:
-        return analyze_clip(self.store, self.recording, self.clip, self.card, FACES, device="cpu")
+        return analyze_clip(self.store, self.recording, self.clip, self.model, FACES, device="cpu")
 
     def with_card(self, **changes: Any) -> Made:
         return dataclasses.replace(self, card=self.card.model_copy(update=changes))
