@@ -21,7 +21,10 @@ class EpochRecord(BaseModel):
 
 
 class StartCard(BaseModel):
-    """The expression model whose weights a training started from, and the terms of the data behind them."""
+    """The expression model whose weights a training started from, and the terms of the data behind them.
+
+    `start` is what that one had started from, if it had.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +33,7 @@ class StartCard(BaseModel):
     dataset: str
     terms: str
     licence: str
+    start: StartCard | None = None
 
 
 class Seen(BaseModel):
@@ -211,3 +215,12 @@ class ExpressionCard(BaseModel):
     device: str
     start: StartCard | None = None
     shipped: ShippedCard | None = None
+
+    @property
+    def learned_from(self) -> tuple[str, ...]:
+        """Names of all data sets behind the weights, the first ones first, each once."""
+        names, start = [self.dataset.name], self.start
+        while start is not None:
+            names.append(start.dataset)
+            start = start.start
+        return tuple(dict.fromkeys(reversed(names)))

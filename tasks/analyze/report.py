@@ -125,17 +125,12 @@ def _content(
         "scored_views": int(card.settings.get("test_views", 1)),
         "used_accuracy": partial(used_accuracy, card),
         "recalls": class_recalls(card),
-        "learned_from": learned_from(card),
-        "limits": [text.format(learned_from=learned_from(card)) for text in LIMITS],
+        "learned_from": " and ".join(card.learned_from),
+        "limits": [text.format(learned_from=" and ".join(card.learned_from)) for text in LIMITS],
         "work_folder": WORK_FOLDER,
         "written_at": datetime.now(UTC),
         "code_version": code_version(),
     }
-
-
-def learned_from(card: ExpressionCard) -> str:
-    """The data behind the network, and the data behind what its training started from."""
-    return " and ".join(dict.fromkeys([*([] if card.start is None else [card.start.dataset]), card.dataset.name]))
 
 
 def verdict(analysis: Analysis) -> str:

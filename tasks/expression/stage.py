@@ -39,6 +39,7 @@ LICENCE = (
     "The weights follow the terms of the data they were trained on, stated under dataset. A prediction names the "
     "expression that annotators would probably have chosen; it is no reading of what a person feels."
 )
+OF_THE_START = "They start from other weights; the terms of their data, stated under start, hold too."
 
 _logger = logging.getLogger(__name__)
 
@@ -250,7 +251,7 @@ def _publish(
         history=history,
         scores=(),
         dataset=prepared.card(),
-        licence=LICENCE,
+        licence=LICENCE if place.start is None else f"{LICENCE} {OF_THE_START}",
         settings=settings.model_dump(mode="json"),
         code_version=code_version(),
         torch_version=torch.__version__,

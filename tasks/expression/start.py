@@ -63,4 +63,5 @@ def recorded(start: FinishedModel) -> StartCard:
         dataset=card.dataset.name,
         terms=card.dataset.terms,
         licence=card.licence,
+        start=card.start,
     )

@@ -58,14 +58,14 @@ def check_start(card: ExpressionCard, settings: ExpressionTraining, prepared: Pr
 
     Of data that goes by another name nothing can be told: its faces may be the same ones.
     """
-    if not settings.choice_share or card.dataset.name != prepared.faces.name:
+    if not settings.choice_share or prepared.faces.name not in card.learned_from:
         return
     for name, (expected, found) in parting(card, settings, prepared).items():
         if expected != found:
             raise SettingsError(
-                f"{settings.name}: {card.model_id} was trained on {card.dataset.name} too, with {name} {found!r}, here "
-                f"{expected!r}: it may know faces of choice. Start from a model of the same data and split, or set "
-                "choice_share = 0 and let a test split judge"
+                f"{settings.name}: {card.model_id} has learned from {prepared.faces.name} too, with {name} {found!r}, "
+                f"here {expected!r}: it may know faces of choice. Start from a model of the same data and split, or "
+                "set choice_share = 0 and let a test split judge"
             )
 
 

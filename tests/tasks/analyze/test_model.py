@@ -14,7 +14,6 @@ from schemas.errors import StoreError, UnusableInputError
 from schemas.settings import FacesSettings
 from schemas.training import NamedNetwork
 from tasks.analyze.model import analysis_model
-from tasks.analyze.report import learned_from
 from tasks.analyze.stage import analyze_clip
 from tasks.expression import shipped
 from tasks.expression.networks import build_network
@@ -92,6 +91,7 @@ def test_damaged_weights_of_ones_own_are_told(tmp_path: Path, card: ExpressionCa
 
 
 def test_the_page_says_what_all_of_the_network_learned_from(card: ExpressionCard) -> None:
-    assert learned_from(card) == "invented"
-    start = StartCard(model_id="a-00000000", weights_sha256="0", dataset="FER2013", terms="t", licence="l")
-    assert learned_from(card.model_copy(update={"start": start})) == "FER2013 and invented"
+    first = StartCard(model_id="a-00000000", weights_sha256="0", dataset="FER2013", terms="t", licence="l")
+    second = first.model_copy(update={"dataset": "theirs", "start": first})
+    assert card.learned_from == ("invented",)
+    assert card.model_copy(update={"start": second}).learned_from == ("FER2013", "theirs", "invented")

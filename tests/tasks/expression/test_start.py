@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from models import registry
 from schemas.errors import SettingsError
-from schemas.expressions import ExpressionTraining, load_expression_training
+from schemas.expressions import FER2013_CLASSES, ExpressionTraining, load_expression_training
 from schemas.presets import preset_path
 from schemas.training import NamedNetwork
 from tasks.expression.networks import load_expression, take_over
@@ -39,6 +40,16 @@ def root_of(run: ExpressionRun) -> Path:
 
 def weights(run: ExpressionRun) -> dict[str, torch.Tensor]:
     return load_file(run.models / run.cards[0].model_id / "model.safetensors")
+
+
+def write_folders(root: Path, fer: Fer) -> Path:
+    """Training of the synthetic table as class folders."""
+    for number, (picture, label, usage) in enumerate(zip(fer.pictures, fer.labels, fer.usages, strict=True)):
+        if usage == "Training":
+            folder = root / "train" / FER2013_CLASSES[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(folder / f"{number}.png")
+    return root
 
 
 def on(run: ExpressionRun, data: Path, **values: object) -> ExpressionRun:
@@ -94,13 +105,15 @@ def test_outputs_are_taken_over_by_the_name_of_their_class(first: ExpressionRun)
 
 
 def test_a_start_that_may_know_choice_is_refused(fer: Fer, first: ExpressionRun, tmp_path: Path) -> None:
-    with pytest.raises(
-        SettingsError, match=r"was trained on FER2013 too, with split_seed 0, here 1: it may know faces"
-    ):
+    with pytest.raises(SettingsError, match=r"has learned from FER2013 too, with split_seed 0, here 1: it may know"):
         on(first, fer.path, split_seed=1)
     fewer = write_csv(tmp_path / "fer2013.csv", fer.pictures[::2], fer.labels[::2], fer.usages[::2])
     with pytest.raises(SettingsError, match="FER2013 too, with data"):
         on(first, fewer)
+    elsewhere = write_folders(tmp_path / "elsewhere", fer)
+    on(first, elsewhere, name="there", learning_rate=1e-4)
+    with pytest.raises(SettingsError, match=r"there-\w+ has learned from FER2013 too, with data"):
+        on(first, fer.path, name="back", start_from="there")
     settings = changed(name="settled", start_from="first", choice_share=0.0, max_epochs=1)
     assert train_expression(root_of(first), fewer, settings, score_test=True).cards[0].start is not None
 
