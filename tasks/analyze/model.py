@@ -9,6 +9,7 @@ from models.valence import VALENCE
 from schemas.errors import UnusableInputError
 from tasks.expression.plan import FinishedModel, read_expression_card
 from tasks.expression.shipped import SHIPPED, shipped_folder, shipped_model, shipped_network
+from tasks.store.cards import CARD_FILE
 
 if TYPE_CHECKING:
     from models.blocks import FaceNetwork
@@ -18,12 +19,18 @@ def analysis_model(wanted: str) -> FinishedModel:
     """The model that is meant: the folder of one that `train-expression` left, or `shipped`.
 
     Raises:
-        StoreError: there is no card, or it is damaged.
-        UnusableInputError: it names a class that has no valence, or reads neither gray nor colour.
+        UnusableInputError: it is no such folder, names a class that has no valence, or reads neither gray nor colour.
+        StoreError: its card is damaged.
     """
     if wanted == SHIPPED:
         return shipped_model()
-    model = FinishedModel(Path(wanted), read_expression_card(Path(wanted)))
+    folder = Path(wanted)
+    if not (folder / CARD_FILE).exists():
+        raise UnusableInputError(
+            f"{wanted}: expected {SHIPPED}, or the folder of an expression model that train-expression left "
+            f"(S/expression/models/ID), found no {CARD_FILE} there"
+        )
+    model = FinishedModel(folder, read_expression_card(folder))
     without = [name for name in model.card.classes if name not in VALENCE]
     if without:
         raise UnusableInputError(

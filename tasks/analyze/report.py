@@ -158,7 +158,7 @@ def used_accuracy(card: ExpressionCard, score: ExpressionScore) -> str:
 
 
 def class_recalls(card: ExpressionCard) -> list[tuple[str, float, str]]:
-    """For each class the share of its faces that were named right, and what the others were called most often.
+    """For each class with faces the share of them that were named right, and what the others were called most often.
 
     On the first split that nothing was chosen on; none if the network was scored on none.
     """
@@ -172,8 +172,9 @@ def class_recalls(card: ExpressionCard) -> list[tuple[str, float, str]]:
         others = confusion[place].copy()
         others[place] = -1
         most = int(others.argmax())
-        share = confusion[place, most] / max(int(confusion[place].sum()), 1)
-        rows.append((name, float(right[place]), f"{card.classes[most]}, {100 * share:.0f} %"))
+        if faces := int(confusion[place].sum()):
+            share = confusion[place, most] / faces
+            rows.append((name, float(right[place]), f"{card.classes[most]}, {100 * share:.0f} %"))
     return rows
 
 

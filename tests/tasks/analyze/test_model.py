@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from unittest.mock import ANY
 
 import polars as pl
 import pytest
@@ -14,6 +15,7 @@ from schemas.errors import StoreError, UnusableInputError
 from schemas.settings import FacesSettings
 from schemas.training import NamedNetwork
 from tasks.analyze.model import analysis_model
+from tasks.analyze.report import class_recalls
 from tasks.analyze.stage import analyze_clip
 from tasks.expression import shipped
 from tasks.expression.networks import build_network
@@ -45,7 +47,7 @@ def test_a_folder_is_a_model_and_shipped_is_the_packages(tmp_path: Path, card: E
 
 
 def test_what_cannot_serve_is_refused(tmp_path: Path, card: ExpressionCard) -> None:
-    with pytest.raises(StoreError, match=r"nowhere.*no such model"):
+    with pytest.raises(UnusableInputError, match=r"nowhere: expected shipped, or the folder of .* found no card\.json"):
         analysis_model(str(tmp_path / "nowhere"))
     model = own_model(tmp_path / "own", card, "happy", "bored")
     with pytest.raises(UnusableInputError, match=r"expected classes that have a valence \(angry, .*found bored too"):
@@ -95,3 +97,11 @@ def test_the_page_says_what_all_of_the_network_learned_from(card: ExpressionCard
     second = first.model_copy(update={"dataset": "theirs", "start": first})
     assert card.learned_from == ("invented",)
     assert card.model_copy(update={"start": second}).learned_from == ("FER2013", "theirs", "invented")
+
+
+def test_a_class_that_nobody_tested_has_no_row(card: ExpressionCard) -> None:
+    (score,) = card.scores
+    confusion = [[0] * 7 for _ in range(7)]
+    confusion[1][1], confusion[1][3], confusion[3][3] = 3, 1, 2
+    tested = card.model_copy(update={"scores": (score.model_copy(update={"confusion": confusion}),)})
+    assert class_recalls(tested) == [(card.classes[1], 0.75, f"{card.classes[3]}, 25 %"), (card.classes[3], 1.0, ANY)]
