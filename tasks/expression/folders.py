@@ -36,7 +36,8 @@ class ClassFolders:
     Rows are places in the sorted list of files. Hidden ones (`._1.png`, `.ipynb_checkpoints`) are left out.
 
     Raises:
-        DatasetError: there is no picture, a class folder has an unknown name, or a picture cannot be read.
+        DatasetError: there is no picture, a folder of a split or a class has an unknown name, or a picture cannot be
+            read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -79,11 +80,17 @@ def read_picture(path: Path, mode: str) -> Picture:
 
 
 def _labelled_files(root: Path) -> Iterator[tuple[Path, Split, str]]:
-    for split_folder in sorted(path for path in root.iterdir() if path.is_dir()):
+    for split_folder in sorted(path for path in _shown(root) if path.is_dir()):
         split = FOLDER_SPLITS.get(split_folder.name.lower())
+        folders = sorted(path for path in _shown(split_folder) if path.is_dir())
         if split is None:
+            if any(folder.name.lower() in FOLDER_NAMES for folder in folders):
+                raise DatasetError(
+                    f"{split_folder}: expected a folder of classes to be named after a split "
+                    f"({', '.join(FOLDER_SPLITS)}), found {split_folder.name!r}; rename it, or move it elsewhere"
+                )
             continue
-        for folder in sorted(path for path in _shown(split_folder) if path.is_dir()):
+        for folder in folders:
             label = FOLDER_NAMES.get(folder.name.lower())
             if label not in FER2013_CLASSES:
                 raise DatasetError(

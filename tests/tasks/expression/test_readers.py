@@ -165,6 +165,10 @@ def test_damaged_class_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "train" / "bored").mkdir()
     with pytest.raises(DatasetError, match=r"expected a folder named after a class.* found 'bored'"):
         open_source(tmp_path)
+    (tmp_path / "train" / "bored").rmdir()
+    (tmp_path / "tset" / "happy").mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"tset: expected a folder of classes to be named after a split .*'tset'"):
+        open_source(tmp_path)
 
 
 def affectnet(root: Path, *, header: bool, rows: list[list[str]], table: str = "training.csv") -> None:
