@@ -28,7 +28,7 @@ from tasks.expression.source import open_source
 from tasks.expression.split import split_training
 from tasks.expression.stage import train_expression
 
-SIZES = (100, 300, 1000)
+SIZES = (100, 300, 900)
 DRAWS = 3
 VIEWS = 2
 
@@ -37,6 +37,8 @@ def voted(data: Path, votes: Path, cache: Path) -> tuple[LabelledFaces, IntArray
     """The faces, FER+'s majority `[face]` (a position in the classes), and the faces of *choice* that have one."""
     card = shipped_card()
     faces = load_faces(open_source(data, votes=votes, picture_size=card.input_size), cache)
+    if faces.sha256[data.name] not in card.dataset.sha256.values():
+        raise SystemExit(f"{data}: expected the file behind the weights that ship, whose *choice* they have not seen")
     labels = judge(faces, card.classes, merge={}, by_votes=True).labels
     choice = prepare(faces, ExpressionTraining.model_validate(card.settings)).choice
     return faces, labels, choice[labels[choice] >= 0]
@@ -56,7 +58,7 @@ def measure(store: Path, data: Path, seed: int) -> dict[str, ExpressionScore]:
     found = {"ships": score_expression(store, data, views=VIEWS).card.scores[0]}
     for name, preset in (("trained on", "own-faces"), ("from chance", "shipped")):
         settings = load_expression_training(preset_path(f"expression/{preset}")).model_copy(
-            update={"seeds": (seed,), "test_views": VIEWS, "choice_share": 0.2}
+            update={"name": name.replace(" ", "-"), "seeds": (seed,), "test_views": VIEWS, "choice_share": 0.2}
         )
         card = train_expression(store, data, settings, score_test=True).cards[0]
         found[name] = next(score for score in card.scores if score.split == "test")
@@ -66,7 +68,7 @@ def measure(store: Path, data: Path, seed: int) -> dict[str, ExpressionScore]:
 def main() -> None:
     """Draw, train, score; a line for each number of own faces."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="fer2013.csv or icml_face_data.csv")
+    parser.add_argument("--data", type=Path, required=True, help="the fer2013.csv behind the weights that ship")
     parser.add_argument("--votes", type=Path, required=True, help="FER+'s fer2013new.csv")
     parser.add_argument("--scratch", type=Path, required=True, help="an empty folder")
     arguments = parser.parse_args()

@@ -219,8 +219,13 @@ class ExpressionCard(BaseModel):
     @property
     def learned_from(self) -> tuple[str, ...]:
         """Names of all data sets behind the weights, the first ones first, each once."""
-        names, start = [self.dataset.name], self.start
+        return tuple(dict.fromkeys([*(start.dataset for start in reversed(self.starts)), self.dataset.name]))
+
+    @property
+    def starts(self) -> tuple[StartCard, ...]:
+        """What the training started from, what that one had started from, and so on."""
+        found, start = [], self.start
         while start is not None:
-            names.append(start.dataset)
+            found.append(start)
             start = start.start
-        return tuple(dict.fromkeys(reversed(names)))
+        return tuple(found)

@@ -50,8 +50,11 @@ SEVEN_CLASSES = FER2013_CLASSES
 FOUR_CLASSES = ("angry", "happy", "sad", "neutral")
 """P's subset of FER2013."""
 
+FOLDER_CLASSES = (*FER2013_CLASSES, "contempt")
+"""Classes that folders of pictures may have, in the order of a network's outputs."""
+
 FOLDER_NAMES = {
-    **{name: name for name in (*FER2013_CLASSES, "contempt", "none", "uncertain", "no-face")},
+    **{name: name for name in (*FOLDER_CLASSES, "none", "uncertain", "no-face")},
     **{str(number): name for number, name in enumerate(FER2013_CLASSES)},
     "anger": "angry",
     "disgusted": "disgust",

@@ -75,7 +75,9 @@ class ExpressionScoreRun(Settings):
 
     store: Path
     data: Path = Field(description="fer2013.csv, icml_face_data.csv, a folder with test/<class>/, or AffectNet's")
-    model: str = Field("shipped", description="id of an expression model in the store; shipped: the package's own")
+    model: str = Field(
+        "shipped", description="an expression model: id, name in the store, or folder; shipped: the package's own"
+    )
     splits: tuple[str, ...] = Field((), description="public_test, private_test, validation, test; all there are")
     votes: Path | None = Field(None, description="FER+'s fer2013new.csv: its majority is what counts as right")
     views: Literal[1, 2, 10] | None = Field(None, description="averaged for each face; as in the model's own training")

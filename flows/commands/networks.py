@@ -100,7 +100,7 @@ def score_expression(
     ],
     store: StoreOption,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="An expression model of the store; shipped: the package's own.")
+        str, typer.Option("--model", "-m", help="An expression model: id, name, or folder; shipped: the package's own.")
     ] = "shipped",
     split: Annotated[
         list[str] | None, typer.Option(help="public_test | private_test | validation | test; by default all there are.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from models.valence import VALENCE
 from schemas.errors import UnusableInputError
-from tasks.expression.plan import FinishedModel, read_expression_card
+from tasks.expression.plan import FinishedModel, check_weights, read_expression_card
 from tasks.expression.shipped import SHIPPED, shipped_folder, shipped_model, shipped_network
 from tasks.store.cards import CARD_FILE
 
@@ -20,7 +20,7 @@ def analysis_model(wanted: str) -> FinishedModel:
 
     Raises:
         UnusableInputError: it is no such folder, names a class that has no valence, or reads neither gray nor colour.
-        StoreError: its card is damaged.
+        StoreError: its card or its weights are damaged.
     """
     if wanted == SHIPPED:
         return shipped_model()
@@ -31,6 +31,7 @@ def analysis_model(wanted: str) -> FinishedModel:
             f"(S/expression/models/ID), found no {CARD_FILE} there"
         )
     model = FinishedModel(folder, read_expression_card(folder))
+    check_weights(model)
     without = [name for name in model.card.classes if name not in VALENCE]
     if without:
         raise UnusableInputError(

@@ -30,9 +30,10 @@ _HEAD_BYTES = 4096
 
 
 def analysis_key(recording: Recording, settings: FacesSettings, card: ExpressionCard) -> str:
-    """Stage key of a clip's results: changes with the clip, how faces are found, and the weights."""
+    """Stage key of a clip's results: changes with the clip, how faces are found, the weights, and their scores."""
     valence = {name: VALENCE[name] for name in card.classes}
-    used = {"views": VIEWS, "smoothing_seconds": SMOOTHING_SECONDS, "valence": valence}
+    scores = [score.model_dump(mode="json") for score in card.scores]  # shown on the page, may come after the weights
+    used = {"views": VIEWS, "smoothing_seconds": SMOOTHING_SECONDS, "valence": valence, "scores": scores}
     return stage_key(STAGE, STAGE_VERSION, used, [frames_key(recording, settings), card.weights_sha256])
 
 

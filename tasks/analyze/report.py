@@ -44,8 +44,9 @@ GAPS_SHOWN = 12
 VALENCE_SOURCE = (
     "Mean pleasure of the terms angry, disgusted, fearful, happy, sad and surprised: Russell, Mehrabian 1977, "
     "\N{LEFT DOUBLE QUOTATION MARK}Evidence for a three-factor theory of emotions\N{RIGHT DOUBLE QUOTATION MARK}, "
-    "Journal of Research in Personality 11, from \N{MINUS SIGN}1 to 1. Neutral is set to 0 here. They are norms of "
-    "words for feelings, not of faces; surprise is the weakest, for it can be pleasant or not."
+    "Journal of Research in Personality 11, from \N{MINUS SIGN}1 to 1. Neutral is set to 0 here, contempt to "
+    "\N{MINUS SIGN}0.4. They are norms of words for feelings, not of faces; surprise is the weakest, for it can be "
+    "pleasant or not."
 )
 LIMITS = (
     "It is an estimate of the word that the people who labelled {learned_from} would have given this face in a still "

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas.errors import DatasetError
-from schemas.expressions import FER2013_CLASSES, FOLDER_NAMES
+from schemas.expressions import FOLDER_CLASSES, FOLDER_NAMES
 from tasks.expression.faces import FaceRow, Picture, Split, listing_sha256
 from tasks.expression.fer2013 import TERMS
 
@@ -31,7 +31,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class ClassFolders:
-    """A folder of split folders of class folders of pictures, all of one size, gray.
+    """A folder of split folders of class folders of pictures, all of one size, gray. Its classes are those it holds.
 
     Rows are places in the sorted list of files. Hidden ones (`._1.png`, `.ipynb_checkpoints`) are left out.
 
@@ -43,10 +43,14 @@ class ClassFolders:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.name, self.terms = root.resolve().name, FOLDER_TERMS
-        self.classes: tuple[str, ...] = FER2013_CLASSES
-        self._files = list(_labelled_files(root))
+        try:
+            self._files = list(_labelled_files(root))
+        except OSError as error:
+            raise DatasetError(f"{root}: cannot be read ({error}); move away what is no folder of pictures") from error
         if not self._files:
             raise DatasetError(f"{root}: expected pictures in train/<class>/, found none ({', '.join(SUFFIXES)})")
+        present = {label for _, _, label in self._files}
+        self.classes: tuple[str, ...] = tuple(name for name in FOLDER_CLASSES if name in present)
         self.sha256 = {f"{root.name}/": listing_sha256(root, [path for path, _, _ in self._files])}
         height, width = read_picture(self._files[0][0], "L").shape[:2]
         self.picture_shape = (height, width, 1)
@@ -92,9 +96,9 @@ def _labelled_files(root: Path) -> Iterator[tuple[Path, Split, str]]:
             continue
         for folder in folders:
             label = FOLDER_NAMES.get(folder.name.lower())
-            if label not in FER2013_CLASSES:
+            if label not in FOLDER_CLASSES:
                 raise DatasetError(
-                    f"{folder}: expected a folder named after a class ({', '.join(FER2013_CLASSES)}), "
+                    f"{folder}: expected a folder named after a class ({', '.join(FOLDER_CLASSES)}), "
                     f"found {folder.name!r}"
                 )
             for path in sorted(_shown(folder)):

@@ -12,11 +12,9 @@ from safetensors.torch import load
 from models import registry
 from models.blocks import FaceNetwork
 from schemas.cards import ExpressionCard
-from schemas.errors import StoreError
 from schemas.training import NamedNetwork
-from tasks.expression.plan import FinishedModel, read_expression_card
-from tasks.store.cards import WEIGHTS_FILE
-from tasks.training.networks import InputShape, start_from, weights_sha256
+from tasks.expression.plan import FinishedModel, check_weights, read_expression_card
+from tasks.training.networks import InputShape, start_from
 
 
 def input_shape(network: NamedNetwork) -> InputShape:
@@ -37,15 +35,8 @@ def load_expression(folder: Path) -> tuple[FaceNetwork, ExpressionCard]:
     Args:
         folder: holds `model.safetensors` and `card.json`.
     """
-    card = read_expression_card(folder)
-    path = folder / WEIGHTS_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error}); train the model again") from error
-    if (found := weights_sha256(data)) != card.weights_sha256:
-        raise StoreError(f"{path}: sha256 {found[:8]}, expected {card.weights_sha256[:8]}; train the model again")
-    return with_weights(card, data), card
+    model = FinishedModel(folder, read_expression_card(folder))
+    return with_weights(model.card, check_weights(model)), model.card
 
 
 def take_over(network: FaceNetwork, classes: Sequence[str], start: FinishedModel) -> None:

@@ -11,17 +11,18 @@ import torch
 from models.blocks import FaceNetwork
 from models.classification import accuracy_interval
 from schemas.cards import ExpressionCard, ScoringCard
-from schemas.errors import DatasetError, StoreError, few
+from schemas.errors import DatasetError
 from schemas.expressions import ExpressionTraining
 from tasks.expression.batches import DevicePictures
 from tasks.expression.faces import SCORED_SPLITS, load_faces
 from tasks.expression.networks import load_expression
-from tasks.expression.plan import ExpressionStore, read_expression_cards
+from tasks.expression.plan import ExpressionStore
 from tasks.expression.prepare import Judged, judge
 from tasks.expression.report import Shown, write_report
 from tasks.expression.scores import read_probabilities, score_split, told_of
 from tasks.expression.shipped import SHIPPED, shipped_network
 from tasks.expression.source import open_source
+from tasks.expression.start import named_model
 from tasks.report.words import count
 from tasks.store.parts import code_version, stage_key, write_text
 from tasks.training.devices import cpu_threads, resolve_device
@@ -70,7 +71,7 @@ def score_expression(
     Args:
         root: of the store; what is found lies in `expression/scores/` and in `reports/`.
         data: a labelled set of faces in one of its public forms.
-        model_id: of an expression model in the store, or `shipped`: the one in the package.
+        model_id: id, name or folder of an expression model, or `shipped`: the one in the package.
         splits: those to score; by default all that there are.
         votes: FER+'s votes on the faces; their majority is then what counts as right.
         views: averaged for each face, 1, 2 or 10; by default as in the model's own training.
@@ -78,8 +79,8 @@ def score_expression(
 
     Raises:
         DatasetError: the data is malformed, or has no such split.
-        StoreError: there is no such model, or it is damaged.
-        SettingsError: there is no such device.
+        SettingsError: there is no such model or device.
+        StoreError: the model is damaged.
     """
     store, place = ExpressionStore(root), resolve_device(device)
     network, card = _finished(store, model_id)
@@ -124,16 +125,8 @@ def score_expression(
 
 
 def _finished(store: ExpressionStore, model_id: str) -> tuple[FaceNetwork, ExpressionCard]:
-    """A finished network on the CPU, and its card. Raises StoreError."""
-    if model_id == SHIPPED:
-        return shipped_network()
-    if not store.model(model_id).is_dir():
-        known = few([card.model_id for card in read_expression_cards(store)] or ["none"], 10)
-        raise StoreError(
-            f"{store.models}: no model {model_id!r}; expected {SHIPPED}, which is in the package, or one of the "
-            f"store's ({known})"
-        )
-    return load_expression(store.model(model_id))
+    """A finished network on the CPU, and its card. Raises SettingsError, StoreError."""
+    return shipped_network() if model_id == SHIPPED else load_expression(named_model(store, model_id).folder)
 
 
 def _wanted(judged: Judged, splits: Sequence[str], data: Path) -> list[str]:

@@ -28,7 +28,7 @@ from tasks.expression.prepare import IntArray, Prepared, prepare
 from tasks.expression.report import predictions_shown, write_report
 from tasks.expression.scores import score_split, told_of
 from tasks.expression.source import open_source
-from tasks.expression.start import named_start, network_of, recorded
+from tasks.expression.start import named_model, network_of, recorded
 from tasks.expression.teachers import check_start, load_teachers, taught
 from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
 from tasks.store.parts import code_version, replacing, stage_key, write_text
@@ -148,7 +148,7 @@ def _settled(store: ExpressionStore, settings: ExpressionTraining) -> tuple[Expr
     """The settings with the id and the options of the model that they start from, and this model."""
     if settings.start_from is None:
         return settings, None
-    start = named_start(store, settings.start_from)
+    start = named_model(store, settings.start_from)
     network = network_of(start, settings.network)
     return settings.model_copy(update={"start_from": start.card.model_id, "network": network}), start
 

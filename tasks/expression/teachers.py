@@ -6,6 +6,7 @@ wrong or one of two that fit; several networks together say so. Teachers must no
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -19,6 +20,8 @@ from tasks.expression.networks import input_shape, load_expression
 from tasks.expression.plan import ExpressionStore
 from tasks.expression.prepare import Prepared
 from tasks.training.devices import mixed_precision
+
+_logger = logging.getLogger(__name__)
 
 
 def load_teachers(
@@ -56,17 +59,24 @@ def check_teacher(card: ExpressionCard, settings: ExpressionTraining, prepared: 
 def check_start(card: ExpressionCard, settings: ExpressionTraining, prepared: Prepared) -> None:
     """Refuse to start from a model of the same data that may have been fitted on *choice*. Raises SettingsError.
 
-    Of data that goes by another name nothing can be told: its faces may be the same ones.
+    With nothing held out it is said that it may know faces of the splits that are scored. Of data that goes by another
+    name nothing can be told: its faces may be the same ones.
     """
-    if not settings.choice_share or prepared.faces.name not in card.learned_from:
+    faces = prepared.faces.name
+    if faces.casefold() not in map(str.casefold, card.learned_from):
         return
     for name, (expected, found) in parting(card, settings, prepared).items():
-        if expected != found:
+        if expected == found:
+            continue
+        told = (
+            f"{settings.name}: {card.model_id} has learned from {faces} too, with {name} {found!r}, here {expected!r}"
+        )
+        if settings.choice_share:
             raise SettingsError(
-                f"{settings.name}: {card.model_id} has learned from {prepared.faces.name} too, with {name} {found!r}, "
-                f"here {expected!r}: it may know faces of choice. Start from a model of the same data and split, or "
-                "set choice_share = 0 and let a test split judge"
+                f"{told}: it may know faces of choice. Start from a model of the same data and split, or set "
+                "choice_share = 0 and let a test split judge that it has not seen"
             )
+        _logger.warning("%s: whether it knows faces that are scored cannot be told", told)
 
 
 def parting(card: ExpressionCard, settings: ExpressionTraining, prepared: Prepared) -> dict[str, tuple[object, object]]:

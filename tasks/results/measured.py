@@ -35,9 +35,10 @@ def expression_results(cards: Iterable[ExpressionCard]) -> list[MeasuredResult]:
         settings = repr(sorted((name, value) for name, value in card.settings.items() if name != "seeds"))
         options = ", ".join(f"{name}={value}" for name, value in sorted(card.network_options.items()))
         data = f"{card.dataset.name}, {len(card.classes)} classes"
+        sha256 = repr(sorted(card.dataset.sha256.items()))
         for score in card.scores:
             chosen = score.split == card.selected_on
-            key = (card.network, options, card.name, settings, data, score.split, score.subset, chosen)
+            key = (card.network, options, card.name, settings, sha256, data, score.split, score.subset, chosen)
             runs[key].append(100 * score.accuracy)
     return [
         MeasuredResult(
@@ -53,7 +54,7 @@ def expression_results(cards: Iterable[ExpressionCard]) -> list[MeasuredResult]:
             runs=len(values),
             selected=chosen,
         )
-        for (network, options, recipe, _, data, split, subset, chosen), values in runs.items()
+        for (network, options, recipe, _, _, data, split, subset, chosen), values in runs.items()
     ]
 
 

@@ -9,7 +9,7 @@ from schemas.cards import ModelCard, Seen
 from schemas.errors import TrainingError
 from schemas.training import CnnTraining, NamedNetwork, RnnTraining
 from tasks.expression.plan import ExpressionStore, FinishedModel
-from tasks.expression.start import named_start, network_of
+from tasks.expression.start import named_model, network_of
 from tasks.faces.plan import stored_frames_key
 from tasks.features.plan import stored_features_key
 from tasks.ingest.recordings import Recording, gold_standard_alone, ratings_key
@@ -87,7 +87,7 @@ def find_start(store: Store, settings: CnnTraining | RnnTraining) -> FinishedMod
     """The expression model that a training starts from, None if it starts from chance. Raises SettingsError."""
     if not isinstance(settings, CnnTraining) or settings.start_from is None:
         return None
-    return named_start(ExpressionStore(store.root), settings.start_from)
+    return named_model(ExpressionStore(store.root), settings.start_from)
 
 
 def settled(settings: CnnTraining | RnnTraining, start: FinishedModel | None) -> CnnTraining | RnnTraining:

@@ -52,6 +52,13 @@ def test_what_cannot_serve_is_refused(tmp_path: Path, card: ExpressionCard) -> N
     model = own_model(tmp_path / "own", card, "happy", "bored")
     with pytest.raises(UnusableInputError, match=r"expected classes that have a valence \(angry, .*found bored too"):
         analysis_model(str(model.folder))
+    (model.folder / CARD_FILE).write_text('{"input": "chips", "model_id": "cnn"}', encoding="utf-8")
+    with pytest.raises(StoreError, match=r"card\.json: expected .* found a valence model's \(input chips\)"):
+        analysis_model(str(model.folder))
+    gone = own_model(tmp_path / "gone", card, "happy", "sad")
+    (gone.folder / WEIGHTS_FILE).unlink()
+    with pytest.raises(StoreError, match=r"model\.safetensors: cannot be read"):
+        analysis_model(str(gone.folder))
     four = own_model(tmp_path / "four", card, "happy", "sad", channels=4)
     with pytest.raises(UnusableInputError, match="1 channel or 3, found 4"):
         analysis_model(str(four.folder))

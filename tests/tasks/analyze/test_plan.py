@@ -133,6 +133,7 @@ def test_the_key_hangs_on_weights_and_settings(make_clip: MakeClip) -> None:
     made = make_clip()
     key = analysis_key(made.recording, FACES, made.card)
     assert key != analysis_key(made.recording, FACES, made.with_card(weights_sha256="other").card)
+    assert key != analysis_key(made.recording, FACES, made.with_card(scores=()).card), "the page shows them"
     assert key != analysis_key(made.recording, FACES.model_copy(update={"upsample": 2}), made.card)
     assert key == analysis_key(made.recording, FACES.model_copy(update={"workers": 7}), made.card)
     made.analyze()

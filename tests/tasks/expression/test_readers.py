@@ -150,6 +150,17 @@ def test_pictures_of_sixteen_bits_are_refused(tmp_path: Path) -> None:
         open_source(tmp_path)
 
 
+def test_class_folders_have_the_classes_that_they_hold(tmp_path: Path) -> None:
+    for number, name in enumerate(("train/contempt", "train/Happy", "test/0")):
+        (tmp_path / name).mkdir(parents=True)
+        Image.fromarray(face(number, number)).save(tmp_path / name / "a.png")
+    (tmp_path / "train" / "sad").mkdir()
+    faces = load_faces(open_source(tmp_path), tmp_path / "cache")
+    assert faces.classes == ("angry", "happy", "contempt")
+    assert [faces.classes[label] for label in faces.labels] == ["angry", "happy", "contempt"]
+    assert faces.splits.tolist() == ["test", "training", "training"]
+
+
 def test_damaged_class_folders_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "train" / "angry"
     folder.mkdir(parents=True)

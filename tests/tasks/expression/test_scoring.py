@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from schemas.cards import ScoringCard
-from schemas.errors import DatasetError, SettingsError, StoreError
+from schemas.errors import DatasetError, SettingsError
 from tasks.expression.plan import ExpressionStore
 from tasks.expression.scoring import ExpressionScoring, score_expression
 from tasks.expression.shipped import shipped_card
@@ -132,7 +132,11 @@ def test_votes_are_what_counts_where_they_are_given(fer: Fer, store: Path, train
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
-        (lambda store, path: score_expression(store, path, "tiny-0"), StoreError, r"no model 'tiny-0'.*shipped.*tiny-"),
+        (
+            lambda store, path: score_expression(store, path, "tiny-0"),
+            SettingsError,
+            r"'tiny-0': expected shipped.*found there tiny-",
+        ),
         (
             lambda store, path: score_expression(store, path, splits=["private_test"]),
             DatasetError,

@@ -19,7 +19,7 @@ from tasks.expression.networks import load_expression, take_over
 from tasks.expression.plan import ExpressionStore, FinishedModel
 from tasks.expression.shipped import shipped_model
 from tasks.expression.stage import ExpressionRun, train_expression
-from tasks.expression.start import named_start, network_of
+from tasks.expression.start import named_model, network_of
 
 from .conftest import TINY, Fer, write_csv
 
@@ -104,7 +104,9 @@ def test_outputs_are_taken_over_by_the_name_of_their_class(first: ExpressionRun)
     assert torch.equal(network.head.weight[1], untouched)
 
 
-def test_a_start_that_may_know_choice_is_refused(fer: Fer, first: ExpressionRun, tmp_path: Path) -> None:
+def test_a_start_that_may_know_what_judges_is_refused_or_told(
+    fer: Fer, first: ExpressionRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(SettingsError, match=r"has learned from FER2013 too, with split_seed 0, here 1: it may know"):
         on(first, fer.path, split_seed=1)
     fewer = write_csv(tmp_path / "fer2013.csv", fer.pictures[::2], fer.labels[::2], fer.usages[::2])
@@ -116,18 +118,21 @@ def test_a_start_that_may_know_choice_is_refused(fer: Fer, first: ExpressionRun,
         on(first, fer.path, name="back", start_from="there")
     settings = changed(name="settled", start_from="first", choice_share=0.0, max_epochs=1)
     assert train_expression(root_of(first), fewer, settings, score_test=True).cards[0].start is not None
+    assert "settled: first-" in caplog.text
+    assert "has learned from FER2013 too, with data" in caplog.text
+    assert "whether it knows faces that are scored cannot be told" in caplog.text
 
 
 def test_another_network_is_refused(fer: Fer, first: ExpressionRun) -> None:
     with pytest.raises(SettingsError, match='is a shallow, found the network deep; set name = "shallow"'):
         on(first, fer.path, network=NamedNetwork(name="deep"))
-    with pytest.raises(SettingsError, match=r"start_from = 'nobody': expected the folder of an expression model"):
+    with pytest.raises(SettingsError, match=r"'nobody': expected shipped \(.*, the folder of an expression model"):
         on(first, fer.path, start_from="nobody")
 
 
 def test_the_preset_for_own_faces_starts_from_what_ships(tmp_path: Path) -> None:
     settings = load_expression_training(preset_path("expression/own-faces"))
     assert settings.start_from == "shipped"
-    start = named_start(ExpressionStore(tmp_path), settings.start_from)
+    start = named_model(ExpressionStore(tmp_path), settings.start_from)
     assert start == shipped_model()
     assert network_of(start, settings.network).name == settings.network.name
