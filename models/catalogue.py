@@ -236,7 +236,7 @@ _TOUCHY = (
         5_651_783,
         1024,
         {**_FINAL, "widths": 7 * (64,)},
-        _touchy("test", 61.05, "one run of four; split not stated"),
+        _touchy("test", 61.05, "one run of four"),
         _touchy("validation", 60.37, "mean of four runs; training accuracy 78.49"),
     ),
     _touchy_entry(
