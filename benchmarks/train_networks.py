@@ -3,10 +3,10 @@
     uv run benchmarks/train_networks.py benchmarks/recipes/search.toml --data fer2013.csv --out OUT
 
 A `[[job]]` names a preset of `conf/expression`, the networks that take its network's place, and in `[job.set]` what is
-changed in it; `variant` tells the recipes of one network apart; `teachers` names finished trainings that teach. OUT is
-a store: a second run takes what is finished and goes on where a training was stopped. `--score-test` scores PublicTest
-too, for finished recipes alone: nothing may be chosen by it. On a CPU one at a time is fastest;
-a GPU has room for a dozen.
+changed in it; `variant` tells the recipes of one network apart; `teachers` names finished trainings that teach, and
+`start_from` one to go on from. OUT is a store: a second run takes what is finished and goes on where a training was
+stopped. `--score-test` scores PublicTest too, for finished recipes alone: nothing may be chosen by it. On a CPU one at
+a time is fastest; a GPU has room for a dozen.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def trainings(path: Path, out: Path) -> Iterator[ExpressionTraining]:
     model_ids = {card.name: card.model_id for card in read_expression_cards(ExpressionStore(out))}
     for job in tomllib.loads(path.read_text(encoding="utf-8"))["job"]:
         preset = load_expression_training(preset_path(f"expression/{job['preset']}"))
+        start = job.get("start_from")
         for network in job.get("networks", [preset.network.name]):
             options = job.get("options", {} if "networks" in job else dict(preset.network.options))
             changed = {
@@ -46,6 +47,7 @@ def trainings(path: Path, out: Path) -> Iterator[ExpressionTraining]:
                     filter(None, [preset.name, *([network] if "networks" in job else []), job.get("variant")])
                 ),
                 "network": {"name": network, "options": options},
+                "start_from": preset.start_from if start is None else _finished(start, model_ids, out),
                 "teachers": [_finished(name, model_ids, out) for name in job.get("teachers", [])],
             }
             yield ExpressionTraining.model_validate(changed)
@@ -54,7 +56,9 @@ def trainings(path: Path, out: Path) -> Iterator[ExpressionTraining]:
 def _finished(name: str, model_ids: dict[str, str], out: Path) -> str:
     """The id of a finished training. Exits where there is none of that name."""
     if name not in model_ids:
-        raise SystemExit(f"{out}: no finished training {name!r} to teach; there are {', '.join(model_ids) or 'none'}")
+        raise SystemExit(
+            f"{out}: no finished training {name!r} to learn from; there are {', '.join(model_ids) or 'none'}"
+        )
     return model_ids[name]
 
 
