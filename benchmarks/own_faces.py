@@ -28,7 +28,7 @@ from tasks.expression.source import open_source
 from tasks.expression.split import split_training
 from tasks.expression.stage import train_expression
 
-SIZES = (100, 300, 900)
+SIZES = (200, 600)
 DRAWS = 3
 VIEWS = 2
 
