@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from models.classification import log_losses
 from tasks.expression.plan import predictions_path
 
 FloatArray = npt.NDArray[np.float64]
@@ -27,8 +28,7 @@ def scores_of(folder: Path, split: str) -> tuple[list[int], FloatArray, FloatArr
     names = [name.removeprefix("probability_") for name in found.columns]
     labels = np.array([names.index(label) for label in table["label"]])
     values = found.to_numpy().astype(np.float64)
-    loss = -np.log(np.clip(values[np.arange(len(values)), labels], 1e-12, 1))
-    return table["row"].to_list(), 100.0 * (values.argmax(axis=1) == labels), loss
+    return table["row"].to_list(), 100.0 * (values.argmax(axis=1) == labels), log_losses(values, labels)
 
 
 def main() -> None:

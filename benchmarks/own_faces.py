@@ -50,9 +50,10 @@ def voted(data: Path, votes: Path, cache: Path) -> tuple[LabelledFaces, IntArray
 
 def write_folders(root: Path, faces: LabelledFaces, labels: IntArray, splits: dict[str, IntArray]) -> None:
     """Class folders `root/split/class/position.png` of the positions in each split."""
+    classes = shipped_card().classes
     for split, positions in splits.items():
         for position in positions.tolist():
-            folder = root / split / shipped_card().classes[labels[position]]
+            folder = root / split / classes[labels[position]]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(faces.pictures[position, :, :, 0]).save(folder / f"{position}.png")
 

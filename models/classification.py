@@ -43,14 +43,20 @@ def accuracy_interval(accuracy: float, n: int) -> tuple[float, float]:
 
 
 def log_loss(probabilities: FloatArray, labels: IntArray) -> float:
-    """Mean of -ln p(label). A probability is taken as no less than 1e-12.
+    """Mean of `log_losses`."""
+    return float(log_losses(probabilities, labels).mean())
+
+
+def log_losses(probabilities: FloatArray, labels: IntArray) -> FloatArray:
+    """-ln p(label) of each picture, `[picture]`. A probability is taken as no less than 1e-12.
 
     Args:
         probabilities: `[picture, class]`, rows sum to 1.
         labels: `[picture]`.
     """
     of_label = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(of_label, 1e-12)).mean())
+    losses: FloatArray = -np.log(np.maximum(of_label, 1e-12))
+    return losses
 
 
 def reliability(probabilities: FloatArray, labels: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:

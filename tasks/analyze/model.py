@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from models.valence import VALENCE
 from schemas.errors import UnusableInputError
-from tasks.expression.plan import FinishedModel, check_weights, read_expression_card
-from tasks.expression.shipped import SHIPPED, shipped_folder, shipped_model, shipped_network
-from tasks.store.cards import CARD_FILE
-
-if TYPE_CHECKING:
-    from models.blocks import FaceNetwork
+from tasks.expression.plan import FinishedModel, read_expression_card
+from tasks.expression.shipped import SHIPPED, shipped_model
+from tasks.store.cards import CARD_FILE, read_weights
 
 
 def analysis_model(wanted: str) -> FinishedModel:
@@ -31,7 +27,7 @@ def analysis_model(wanted: str) -> FinishedModel:
             f"(S/expression/models/ID), found no {CARD_FILE} there"
         )
     model = FinishedModel(folder, read_expression_card(folder))
-    check_weights(model)
+    read_weights(folder, model.card.weights_sha256)  # damage is told before the work
     without = [name for name in model.card.classes if name not in VALENCE]
     if without:
         raise UnusableInputError(
@@ -43,11 +39,3 @@ def analysis_model(wanted: str) -> FinishedModel:
             f"{wanted}: expected a network that reads 1 channel or 3, found {model.card.channels}; train one that does"
         )
     return model
-
-
-def analysis_network(model: FinishedModel) -> FaceNetwork:
-    """The model's network on the CPU, ready to evaluate. Raises StoreError if its weights are damaged."""
-    from tasks.expression.networks import load_expression
-
-    network, _ = shipped_network() if model.folder == shipped_folder() else load_expression(model.folder)
-    return network

@@ -94,6 +94,7 @@ def _content(
     gaps = analysis.gaps(duration)
     known = analysis.valence[analysis.valid]
     strongest, sampled = strongest_moments(analysis), sampled_moments(analysis, SAMPLES_SHOWN)
+    learned_from = " and ".join(card.learned_from)
     uris = _pictures(store, recording, {moment.frame for moment in (*strongest, *sampled)})
     return {
         "mark": f"{KEY_MARK}{analysis.key}",
@@ -126,8 +127,8 @@ def _content(
         "scored_views": int(card.settings.get("test_views", 1)),
         "used_accuracy": partial(used_accuracy, card),
         "recalls": class_recalls(card),
-        "learned_from": " and ".join(card.learned_from),
-        "limits": [text.format(learned_from=" and ".join(card.learned_from)) for text in LIMITS],
+        "learned_from": learned_from,
+        "limits": [text.format(learned_from=learned_from) for text in LIMITS],
         "work_folder": WORK_FOLDER,
         "written_at": datetime.now(UTC),
         "code_version": code_version(),

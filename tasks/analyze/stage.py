@@ -13,7 +13,6 @@ from schemas.settings import FacesSettings
 from tasks.analyze.clips import Clip
 from tasks.analyze.content import Analysis, read_analysis
 from tasks.analyze.faceless import why_no_face
-from tasks.analyze.model import analysis_network
 from tasks.analyze.plan import STAGE, analysis_key, stored_key
 from tasks.expression.plan import FinishedModel
 from tasks.ingest.checks import broken_off
@@ -79,8 +78,9 @@ def _write_results(store: Store, recording: Recording, clip: Clip, model: Finish
     card = model.card
     if stored_key(clip.table) != key:
         from tasks.analyze.expressions import write_expressions
+        from tasks.expression.networks import load_expression
 
-        where, network = resolve_device(device), analysis_network(model)
+        where, (network, _) = resolve_device(device), load_expression(model.folder)
         with cpu_threads(0):
             write_expressions(store, recording, clip.table, network=network, card=card, device=where, key=key)
     if stored_key(clip.report) != key:

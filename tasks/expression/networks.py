@@ -13,7 +13,8 @@ from models import registry
 from models.blocks import FaceNetwork
 from schemas.cards import ExpressionCard
 from schemas.training import NamedNetwork
-from tasks.expression.plan import FinishedModel, check_weights, read_expression_card
+from tasks.expression.plan import FinishedModel, read_expression_card
+from tasks.store.cards import read_weights
 from tasks.training.networks import InputShape, start_from
 
 
@@ -35,8 +36,8 @@ def load_expression(folder: Path) -> tuple[FaceNetwork, ExpressionCard]:
     Args:
         folder: holds `model.safetensors` and `card.json`.
     """
-    model = FinishedModel(folder, read_expression_card(folder))
-    return with_weights(model.card, check_weights(model)), model.card
+    card = read_expression_card(folder)
+    return with_weights(card, read_weights(folder, card.weights_sha256)), card
 
 
 def take_over(network: FaceNetwork, classes: Sequence[str], start: FinishedModel) -> None:

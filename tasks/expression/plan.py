@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from schemas.cards import ExpressionCard
 from schemas.errors import StoreError
 from schemas.expressions import ExpressionTraining
 from tasks.expression.faces import LabelledFaces
-from tasks.store.cards import CARD_FILE, WEIGHTS_FILE
+from tasks.store.cards import CARD_FILE
 from tasks.store.parts import stage_key
 
 STAGE_VERSION = 1
@@ -58,37 +57,26 @@ class FinishedModel:
     card: ExpressionCard
 
 
-def check_weights(model: FinishedModel) -> bytes:
-    """The model's weights, a safetensors file. Raises StoreError if they are gone, or not those that the card names."""
-    path = model.folder / WEIGHTS_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error}); train the model again") from error
-    if (found := hashlib.sha256(data).hexdigest()) != model.card.weights_sha256:
-        raise StoreError(f"{path}: sha256 {found[:8]}, expected {model.card.weights_sha256[:8]}; train the model again")
-    return data
-
-
 def predictions_path(folder: Path, split: str) -> Path:
     """Predictions of a model on one split."""
     return folder / f"predictions-{split}.parquet"
 
 
 def read_expression_card(folder: Path) -> ExpressionCard:
-    """The card of a model folder. Raises StoreError if there is none, or it is damaged."""
+    """The card of a model folder. Raises StoreError if there is none, it is damaged, or a valence model's."""
     path = folder / CARD_FILE
     try:
         text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path}: no such model ({error}); train one with affectflow train-expression") from error
+    try:
+        return ExpressionCard.model_validate_json(text)
+    except ValidationError as error:
         if (found := _kind(text)) in ("chips", "features"):
             raise StoreError(
                 f"{path}: expected the card of an expression network, found a valence model's (input {found}); name "
                 "one that train-expression left"
-            )
-        return ExpressionCard.model_validate_json(text)
-    except OSError as error:
-        raise StoreError(f"{path}: no such model ({error}); train one with affectflow train-expression") from error
-    except ValidationError as error:
+            ) from error
         raise StoreError(
             f"{path}: expected the card of an expression network ({error}); train the model again"
         ) from error

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 
-from models.blocks import FaceNetwork
 from models.classification import accuracy_interval
-from schemas.cards import ExpressionCard, ScoringCard
+from schemas.cards import ScoringCard
 from schemas.errors import DatasetError
 from schemas.expressions import ExpressionTraining
 from tasks.expression.batches import DevicePictures
@@ -20,7 +19,7 @@ from tasks.expression.plan import ExpressionStore
 from tasks.expression.prepare import Judged, judge
 from tasks.expression.report import Shown, write_report
 from tasks.expression.scores import read_probabilities, score_split, told_of
-from tasks.expression.shipped import SHIPPED, shipped_network
+from tasks.expression.shipped import SHIPPED
 from tasks.expression.source import open_source
 from tasks.expression.start import named_model
 from tasks.report.words import count
@@ -83,7 +82,7 @@ def score_expression(
         StoreError: the model is damaged.
     """
     store, place = ExpressionStore(root), resolve_device(device)
-    network, card = _finished(store, model_id)
+    network, card = load_expression(named_model(store, model_id).folder)
     trained = ExpressionTraining.model_validate(card.settings)
     views = views or trained.test_views
     faces = load_faces(open_source(data, votes=votes, picture_size=card.input_size), store.faces)
@@ -122,11 +121,6 @@ def score_expression(
     write_report(report, [scored_card], judged, shown, network=network.cpu(), scoring=scoring)
     write_text(folder / SCORING_FILE, scoring.model_dump_json(indent=2) + "\n")
     return ExpressionScoring(card=scoring, folder=folder, report=report)
-
-
-def _finished(store: ExpressionStore, model_id: str) -> tuple[FaceNetwork, ExpressionCard]:
-    """A finished network on the CPU, and its card. Raises SettingsError, StoreError."""
-    return shipped_network() if model_id == SHIPPED else load_expression(named_model(store, model_id).folder)
 
 
 def _wanted(judged: Judged, splits: Sequence[str], data: Path) -> list[str]:

@@ -9,6 +9,7 @@ import models
 from schemas.cards import ExpressionCard
 from schemas.errors import StoreError
 from tasks.expression.plan import FinishedModel, read_expression_card
+from tasks.store.cards import read_weights
 
 if TYPE_CHECKING:
     from models.blocks import FaceNetwork
@@ -32,21 +33,22 @@ def shipped_card() -> ExpressionCard:
 
 
 def shipped_model() -> FinishedModel:
-    """Its folder and its card. Raises StoreError if the card is missing or damaged."""
-    return FinishedModel(shipped_folder(), shipped_card())
-
-
-def shipped_network() -> tuple[FaceNetwork, ExpressionCard]:
-    """The network on the CPU in float32, ready to evaluate, and its card.
+    """Its folder and its card, without torch.
 
     Raises:
         StoreError: weights or card are missing or damaged, or the weights are not those that the card names by hash.
     """
+    folder = shipped_folder()
+    try:
+        model = FinishedModel(folder, read_expression_card(folder))
+        read_weights(folder, model.card.weights_sha256)
+    except StoreError as error:
+        raise StoreError(f"{folder}: the weights that ship are not whole ({error}); install affectflow anew") from error
+    return model
+
+
+def shipped_network() -> tuple[FaceNetwork, ExpressionCard]:
+    """The network on the CPU in float32, ready to evaluate, and its card. Raises StoreError as `shipped_model` does."""
     from tasks.expression.networks import load_expression
 
-    try:
-        return load_expression(shipped_folder())
-    except StoreError as error:
-        raise StoreError(
-            f"{shipped_folder()}: the weights that ship are not whole ({error}); install affectflow anew"
-        ) from error
+    return load_expression(shipped_model().folder)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 from pydantic import ValidationError
 
 from schemas.cards import ModelCard
@@ -10,6 +13,18 @@ from tasks.store.layout import Store
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "card.json"
+
+
+def read_weights(folder: Path, sha256: str) -> bytes:
+    """A model's weights, a safetensors file. Raises StoreError if they are gone, or not those that the card names."""
+    path = folder / WEIGHTS_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error}); train the model again") from error
+    if (found := hashlib.sha256(data).hexdigest()) != sha256:
+        raise StoreError(f"{path}: sha256 {found[:8]}, expected {sha256[:8]}; train the model again")
+    return data
 
 
 def read_card(store: Store, model_id: str) -> ModelCard:

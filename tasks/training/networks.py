@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import nn
 
 from models import registry
@@ -15,10 +15,10 @@ from models.apart import RatersApart
 from models.blocks import FaceNetwork
 from models.recurrent import RecurrentNetwork
 from schemas.cards import ModelCard
-from schemas.errors import SettingsError, StoreError
+from schemas.errors import SettingsError
 from schemas.tables import NUM_FEATURES
 from schemas.training import CnnTraining, KhorramiCnnSettings, NamedNetwork, RnnTraining
-from tasks.store.cards import WEIGHTS_FILE
+from tasks.store.cards import read_weights
 from tasks.store.layout import Store
 
 ChipNetwork = FaceNetwork | RatersApart
@@ -135,15 +135,7 @@ def weights_sha256(data: bytes) -> str:
 
 
 def _load(store: Store, card: ModelCard, network: nn.Module) -> nn.Module:
-    path = store.model(card.model_id) / WEIGHTS_FILE
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error}); train the model again") from error
-    found = weights_sha256(data)
-    if found != card.weights_sha256:
-        raise StoreError(f"{path}: sha256 {found[:8]}, expected {card.weights_sha256[:8]}; train the model again")
-    network.load_state_dict(load_file(path))
+    network.load_state_dict(load(read_weights(store.model(card.model_id), card.weights_sha256)))
     return network.eval().requires_grad_(False)
 
 

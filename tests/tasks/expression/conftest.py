@@ -35,6 +35,11 @@ TINY = ExpressionTraining(
 )
 
 
+def changed(**values: object) -> ExpressionTraining:
+    """`TINY` with other values, checked."""
+    return ExpressionTraining.model_validate({**TINY.model_dump(), **values})
+
+
 def face(label: int, seed: int) -> npt.NDArray[np.uint8]:
     """A synthetic face, `[48, 48]`."""
     picture = np.random.default_rng(seed).integers(0, 80, size=(SIZE, SIZE))

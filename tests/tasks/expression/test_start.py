@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from models import registry
 from schemas.errors import SettingsError
-from schemas.expressions import FER2013_CLASSES, ExpressionTraining, load_expression_training
+from schemas.expressions import FER2013_CLASSES, load_expression_training
 from schemas.presets import preset_path
 from schemas.training import NamedNetwork
 from tasks.expression.networks import load_expression, take_over
@@ -21,11 +21,7 @@ from tasks.expression.shipped import shipped_model
 from tasks.expression.stage import ExpressionRun, train_expression
 from tasks.expression.start import named_model, network_of
 
-from .conftest import TINY, Fer, write_csv
-
-
-def changed(**values: object) -> ExpressionTraining:
-    return ExpressionTraining.model_validate({**TINY.model_dump(), **values})
+from .conftest import Fer, changed, write_csv
 
 
 @pytest.fixture(scope="module")

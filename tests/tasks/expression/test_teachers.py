@@ -11,17 +11,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from schemas.errors import SettingsError, StoreError
-from schemas.expressions import ExpressionTraining
 from tasks.expression.networks import load_expression
 from tasks.expression.plan import predictions_path
 from tasks.expression.stage import ExpressionRun, train_expression
 from tasks.expression.teachers import taught
 
-from .conftest import NUM_SHARED, TINY, Fer
-
-
-def changed(**values: object) -> ExpressionTraining:
-    return ExpressionTraining.model_validate({**TINY.model_dump(), **values})
+from .conftest import NUM_SHARED, TINY, Fer, changed
 
 
 @pytest.fixture(scope="module")
